@@ -1,0 +1,126 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// CheckElements is the part of [Check] that concerns the elements of one set: each has exactly the parts that the set's
+// type says, of the table's family, they are in canonical order without duplicates or overlaps, and every verdict names
+// a chain that is there.
+func CheckElements(t *Table, s *Set) error {
+	c := &elementChecker{table: t, set: s, chains: map[string]bool{}}
+	for _, ch := range t.Chains {
+		c.chains[ch.Name] = ch.Hook == nil
+	}
+	if s.Dynamic && len(s.Elements) > 0 {
+		return c.errorf("a dynamic set has no elements of its own")
+	}
+	if s.Size > 0 && uint64(len(s.Elements)) > uint64(s.Size) {
+		return c.errorf("%d elements in a set of size %d", len(s.Elements), s.Size)
+	}
+	var errs []error
+	for i := range s.Elements {
+		if err := c.element(i); err != nil {
+			if errs = append(errs, err); len(errs) == 10 {
+				break // one defect of a pass shows in every element
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+type elementChecker struct {
+	table  *Table
+	set    *Set
+	chains map[string]bool
+}
+
+func (c *elementChecker) errorf(format string, args ...any) error {
+	return fmt.Errorf("table %s %s: set %s: %w", c.table.Family, c.table.Name, c.set.Name, fmt.Errorf(format, args...))
+}
+
+func (c *elementChecker) element(i int) error {
+	e := &c.set.Elements[i]
+	if !c.keyParts(e.Key) {
+		return c.errorf("element %+v: the key does not fit the set's type", e.Key)
+	}
+	if !c.dataParts(e.Data) {
+		return c.errorf("element %+v: the data %+v do not fit the map's type", e.Key, e.Data)
+	}
+	if i == 0 {
+		return nil
+	}
+	prev := c.set.Elements[i-1].Key
+	switch order := prev.Compare(e.Key); {
+	case order == 0:
+		return c.errorf("element %+v: twice", e.Key)
+	case order > 0:
+		return c.errorf("element %+v: out of order", e.Key)
+	case c.set.Interval && overlap(prev, e.Key):
+		return c.errorf("element %+v: overlaps with the one before", e.Key)
+	}
+	return nil
+}
+
+func (c *elementChecker) keyParts(k Key) bool {
+	var want Key // a part that is not zero has to be there
+	addrs := 0
+	for _, f := range c.set.Key {
+		switch f {
+		case AddrField:
+			addrs++
+		case ProtoField:
+			want.Proto = k.Proto
+			if k.Proto < TCP || k.Proto > SCTP {
+				return false
+			}
+		case PortField:
+			want.Port = k.Port
+		case SlotField:
+			want.Slot = k.Slot
+		case VerdictField:
+			return false
+		}
+	}
+	last := k.Addr
+	if addrs >= 1 {
+		want.Addr = k.Addr
+	}
+	if addrs == 2 {
+		want.Peer, last = k.Peer, k.Peer
+	}
+	if c.set.Interval {
+		want.RangeTo = k.RangeTo
+		if !c.family(k.RangeTo) || k.RangeTo.Less(last) {
+			return false
+		}
+	}
+	return k == want && (addrs < 1 || c.family(k.Addr)) && (addrs < 2 || c.family(k.Peer))
+}
+
+func (c *elementChecker) family(a netip.Addr) bool { return c.table.Family.Of(a) }
+
+func (c *elementChecker) dataParts(d Data) bool {
+	switch {
+	case !c.set.IsMap():
+		return d == Data{}
+	case !c.set.IsVerdictMap():
+		return d.Verdict == Verdict{} && c.family(d.Addr)
+	case d.Addr.IsValid() || d.Port != 0:
+		return false
+	case d.Verdict.Op == Jump, d.Verdict.Op == Goto:
+		return c.chains[d.Verdict.Chain]
+	default:
+		return d.Verdict.Op >= Accept && d.Verdict.Chain == ""
+	}
+}
+
+// overlap reports whether two ranges of a set, the first of which comes first, have an address in common.
+func overlap(a, b Key) bool {
+	if b.Peer.IsValid() { // the range is of the peer: the rest of the key must be the same
+		return a.Addr == b.Addr && a.Proto == b.Proto && a.Port == b.Port && a.Slot == b.Slot && !a.RangeTo.Less(b.Peer)
+	}
+	return !a.RangeTo.Less(b.Addr)
+}

@@ -1,0 +1,181 @@
+package plan
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/svcctl/svcctl/compiler/graph"
+)
+
+// Diff gives what turns the observed ruleset into the desired one. Applied to the observed ruleset the Plan gives the
+// desired one; where they are the same already it is empty. Sets that are larger than they need to be stay so.
+//
+// The elements of dynamic maps are the packet path's own. The Plan only removes those that remember an endpoint which is
+// gone: see [StaleAffinity].
+func Diff(observed, desired *graph.Ruleset) *Plan {
+	p := &Plan{}
+	for _, f := range graph.Families {
+		was, want := observed.Table(f), desired.Table(f)
+		switch {
+		case was == nil && want == nil:
+		case want == nil:
+			p.Tables = append(p.Tables, TableChange{Op: Delete, Family: f, Name: was.Name})
+		case was == nil:
+			p.Tables = append(p.Tables, build(Create, want))
+		case mustReplace(was, want):
+			p.Tables = append(p.Tables, build(Replace, want))
+		default:
+			if c := update(was, want); !c.empty() {
+				p.Tables = append(p.Tables, c)
+			}
+		}
+	}
+	return p
+}
+
+// ReplaceAll gives what makes the desired tables anew, whatever the observed ones hold: for tables that svcctl did not
+// write and is told to take over.
+func ReplaceAll(observed, desired *graph.Ruleset) *Plan {
+	p := &Plan{}
+	for _, want := range desired.Tables {
+		op := Create
+		if observed.Table(want.Family) != nil {
+			op = Replace
+		}
+		p.Tables = append(p.Tables, build(op, want))
+	}
+	return p
+}
+
+// DeleteAll gives what removes every observed table.
+func DeleteAll(observed *graph.Ruleset) *Plan {
+	return Diff(observed, &graph.Ruleset{})
+}
+
+// build makes a table from nothing.
+func build(op Op, want *graph.Table) TableChange {
+	c := TableChange{
+		Op: op, Family: want.Family, Name: want.Name, Comment: want.Comment,
+		AddSets: want.Sets, AddChains: want.Chains,
+	}
+	for _, ch := range want.Chains {
+		if len(ch.Rules) > 0 {
+			c.SetRules = append(c.SetRules, ch)
+		}
+	}
+	for _, s := range want.Sets {
+		if len(s.Elements) > 0 {
+			c.Elements = append(c.Elements, ElementChange{Set: s, Add: s.Elements})
+		}
+	}
+	return c
+}
+
+// mustReplace says whether some difference cannot be made in place: the kernel changes neither the type of a set nor the
+// hook of a base chain.
+func mustReplace(was, want *graph.Table) bool {
+	if was.Comment != want.Comment {
+		return true
+	}
+	for _, s := range want.Sets {
+		if old := was.Set(s.Name); old != nil && !sameType(old, s) {
+			return true
+		}
+	}
+	for _, ch := range want.Chains {
+		if old := was.Chain(ch.Name); old != nil && !reflect.DeepEqual(old.Hook, ch.Hook) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameType(a, b *graph.Set) bool {
+	return slices.Equal(a.Key, b.Key) && slices.Equal(a.Data, b.Data) &&
+		a.Interval == b.Interval && a.Dynamic == b.Dynamic && a.Timeout == b.Timeout
+}
+
+func update(was, want *graph.Table) TableChange {
+	c := TableChange{Op: Update, Family: want.Family, Name: want.Name}
+	for _, s := range want.Sets {
+		old := was.Set(s.Name)
+		if old == nil {
+			c.AddSets = append(c.AddSets, s)
+			old = &graph.Set{}
+		} else if old.Size < s.Size {
+			c.GrowSets = append(c.GrowSets, s)
+		}
+		if e := diffElements(old, s); !s.Dynamic && len(e.Add)+len(e.Del) > 0 {
+			c.Elements = append(c.Elements, e)
+		}
+	}
+	if e := staleAffinity(was, want); len(e.Del) > 0 {
+		c.Elements = append(c.Elements, e)
+	}
+	for _, ch := range want.Chains {
+		old := was.Chain(ch.Name)
+		if old == nil {
+			c.AddChains = append(c.AddChains, ch)
+			old = &graph.Chain{}
+		}
+		if !SameRules(old.Rules, ch.Rules) {
+			c.SetRules = append(c.SetRules, ch)
+		}
+	}
+	for _, ch := range was.Chains {
+		if want.Chain(ch.Name) == nil {
+			c.DelChains = append(c.DelChains, ch)
+		}
+	}
+	for _, s := range was.Sets {
+		if want.Set(s.Name) == nil {
+			c.DelSets = append(c.DelSets, s)
+		}
+	}
+	return c
+}
+
+// SameRules reports whether two lists of rules do the same.
+func SameRules(a, b []graph.Rule) bool {
+	return slices.EqualFunc(a, b, func(x, y graph.Rule) bool { return reflect.DeepEqual(x.Stmts, y.Stmts) })
+}
+
+// diffElements walks both sorted lists once. A key with new data is deleted and added: the kernel refuses to add over
+// other data (EEXIST).
+func diffElements(was, want *graph.Set) ElementChange {
+	c := ElementChange{Set: want}
+	a, b := was.Elements, want.Elements
+	for len(a) > 0 || len(b) > 0 {
+		switch order := compareHeads(a, b); {
+		case order < 0:
+			c.Del = append(c.Del, a[0])
+			a = a[1:]
+		case order > 0:
+			c.Add = append(c.Add, b[0])
+			b = b[1:]
+		default:
+			if a[0].Data != b[0].Data {
+				c.Del = append(c.Del, a[0])
+				c.Add = append(c.Add, b[0])
+			}
+			a, b = a[1:], b[1:]
+		}
+	}
+	return c
+}
+
+func compareHeads(a, b []graph.Element) int {
+	switch {
+	case len(a) == 0:
+		return 1
+	case len(b) == 0:
+		return -1
+	default:
+		return a[0].Key.Compare(b[0].Key)
+	}
+}
+
+func (c *TableChange) empty() bool {
+	return len(c.AddSets)+len(c.GrowSets)+len(c.AddChains)+len(c.SetRules)+len(c.Elements)+
+		len(c.DelChains)+len(c.DelSets) == 0
+}

@@ -1,0 +1,262 @@
+package plan_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/svcctl/svcctl/compiler/graph"
+	"github.com/svcctl/svcctl/compiler/plan"
+)
+
+// carryOut does to a ruleset what the kernel does with a plan: the meaning of a Plan, written down once more and without
+// any of Diff's code.
+func carryOut(t *testing.T, rs *graph.Ruleset, p *plan.Plan) *graph.Ruleset {
+	t.Helper()
+	out := &graph.Ruleset{}
+	for _, f := range graph.Families {
+		table := clone(rs.Table(f))
+		for _, c := range p.Tables {
+			if c.Family == f {
+				table = carryOutTable(t, table, c)
+			}
+		}
+		if table != nil {
+			out.Tables = append(out.Tables, table)
+		}
+	}
+	return out
+}
+
+func clone(t *graph.Table) *graph.Table {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	c.Sets, c.Chains = nil, nil
+	for _, s := range t.Sets {
+		s := *s
+		s.Elements = slices.Clone(s.Elements)
+		c.Sets = append(c.Sets, &s)
+	}
+	for _, ch := range t.Chains {
+		ch := *ch
+		c.Chains = append(c.Chains, &ch)
+	}
+	return &c
+}
+
+func carryOutTable(t *testing.T, table *graph.Table, c plan.TableChange) *graph.Table {
+	t.Helper()
+	switch c.Op {
+	case plan.Delete:
+		return nil
+	case plan.Create, plan.Replace:
+		if (table == nil) != (c.Op == plan.Create) {
+			t.Fatalf("%s of a table that is there: %v", c.Op, table != nil)
+		}
+		table = &graph.Table{Family: c.Family, Name: c.Name, Comment: c.Comment}
+	case plan.Update:
+	}
+	for _, s := range c.AddSets {
+		s := *s
+		s.Elements = nil
+		table.Sets = append(table.Sets, &s)
+	}
+	for _, s := range c.GrowSets {
+		table.Set(s.Name).Size = s.Size
+	}
+	for _, ch := range c.AddChains {
+		ch := *ch
+		ch.Rules = nil
+		table.Chains = append(table.Chains, &ch)
+	}
+	for _, ch := range c.SetRules {
+		table.Chain(ch.Name).Rules = ch.Rules
+	}
+	for _, e := range c.Elements {
+		carryOutElements(t, table.Set(e.Set.Name), e)
+	}
+	for _, ch := range c.DelChains {
+		table.Chains = slices.DeleteFunc(table.Chains, func(x *graph.Chain) bool { return x.Name == ch.Name })
+	}
+	for _, s := range c.DelSets {
+		table.Sets = slices.DeleteFunc(table.Sets, func(x *graph.Set) bool { return x.Name == s.Name })
+	}
+	return table
+}
+
+func carryOutElements(t *testing.T, s *graph.Set, c plan.ElementChange) {
+	t.Helper()
+	for _, e := range c.Del {
+		n := len(s.Elements)
+		s.Elements = slices.DeleteFunc(s.Elements, func(x graph.Element) bool { return x.Key == e.Key })
+		if len(s.Elements) != n-1 {
+			t.Fatalf("%s: deletes %+v, which is not there", s.Name, e.Key)
+		}
+	}
+	for _, e := range c.Add {
+		if _, ok := s.Find(e.Key); ok {
+			t.Fatalf("%s: adds %+v, which is there", s.Name, e.Key)
+		}
+		s.Elements = append(s.Elements, e)
+		s.SortElements()
+	}
+}
+
+var services = []graph.Field{graph.AddrField, graph.ProtoField, graph.PortField}
+
+// randomRuleset has the kinds of things that rulesets differ in, each small enough that two of them share many.
+func randomRuleset(r *rand.Rand) *graph.Ruleset {
+	rs := &graph.Ruleset{}
+	for _, f := range graph.Families {
+		if r.IntN(5) > 0 {
+			rs.Tables = append(rs.Tables, randomTable(r, f))
+		}
+	}
+	return rs
+}
+
+func randomTable(r *rand.Rand, f graph.Family) *graph.Table {
+	t := &graph.Table{Family: f, Name: "t", Comment: "ours"}
+	for i := range 4 {
+		if r.IntN(3) > 0 {
+			ch := &graph.Chain{Name: fmt.Sprintf("chain-%d", i)}
+			for range r.IntN(3) {
+				ch.Rules = append(ch.Rules, graph.Rule{Stmts: []graph.Stmt{graph.Counter{}}})
+			}
+			t.Chains = append(t.Chains, ch)
+		}
+	}
+	for i := range 3 {
+		if r.IntN(4) == 0 {
+			continue
+		}
+		s := &graph.Set{Name: fmt.Sprintf("map-%d", i), Key: services, Data: []graph.Field{graph.VerdictField}, Size: 1024}
+		if r.IntN(20) == 0 {
+			s.Data = nil // another type: only replacing the table makes it
+		}
+		for port := range uint16(8) {
+			if r.IntN(2) == 0 {
+				continue
+			}
+			e := graph.Element{Key: graph.Key{Addr: f.Unspecified(), Proto: graph.TCP, Port: port}}
+			if s.Data != nil {
+				e.Data.Verdict.Op = graph.Accept + graph.VerdictOp(r.IntN(2))
+			}
+			s.Elements = append(s.Elements, e)
+		}
+		t.Sets = append(t.Sets, s)
+	}
+	return t
+}
+
+var compare = []cmp.Option{
+	cmpopts.EquateEmpty(),
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmpopts.SortSlices(func(a, b *graph.Set) bool { return a.Name < b.Name }),
+	cmpopts.SortSlices(func(a, b *graph.Chain) bool { return a.Name < b.Name }),
+}
+
+func TestCarriedOutDiffGivesTheDesiredRuleset(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	observed := &graph.Ruleset{}
+	for range 200 {
+		desired := randomRuleset(r)
+		got := carryOut(t, observed, plan.Diff(observed, desired))
+		if d := cmp.Diff(desired, got, compare...); d != "" {
+			t.Fatalf("after the plan, desired (-) and got (+):\n%s", d)
+		}
+		if p := plan.Diff(got, desired); !p.Empty() {
+			t.Fatalf("a second plan is not empty: %+v", p)
+		}
+		observed = got
+	}
+}
+
+func TestDiffChangesOnlyWhatDiffers(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	a := randomTable(r, graph.IPv4)
+	b := clone(a)
+	b.Sets[0].Elements = b.Sets[0].Elements[1:]
+	p := plan.Diff(&graph.Ruleset{Tables: []*graph.Table{a}}, &graph.Ruleset{Tables: []*graph.Table{b}})
+	want := plan.Counts{Tables: 1, ElementsDeleted: 1}
+	if got := p.Count(); got != want {
+		t.Errorf("one element less: %+v, want %+v", got, want)
+	}
+}
+
+func TestDiffGrowsSetsAndNeverShrinksThem(t *testing.T) {
+	table := func(size uint32) *graph.Ruleset {
+		return &graph.Ruleset{Tables: []*graph.Table{{Name: "t", Sets: []*graph.Set{{Name: "s", Key: services, Size: size}}}}}
+	}
+	if got := plan.Diff(table(1024), table(2048)); len(got.Tables) != 1 || len(got.Tables[0].GrowSets) != 1 {
+		t.Errorf("1024 → 2048: %+v, want one set grown", got)
+	}
+	if got := plan.Diff(table(2048), table(1024)); !got.Empty() {
+		t.Errorf("2048 → 1024: %+v, want nothing", got)
+	}
+}
+
+func TestDiffReplacesWhatCannotChangeInPlace(t *testing.T) {
+	base := func(priority int32, comment string) *graph.Ruleset {
+		hook := &graph.Hook{Point: graph.Input, Priority: priority}
+		return &graph.Ruleset{Tables: []*graph.Table{{Name: "t", Comment: comment, Chains: []*graph.Chain{{Name: "c", Hook: hook}}}}}
+	}
+	for _, other := range []*graph.Ruleset{base(1, "ours"), base(0, "theirs")} {
+		p := plan.Diff(base(0, "ours"), other)
+		if len(p.Tables) != 1 || p.Tables[0].Op != plan.Replace {
+			t.Errorf("got %+v, want the table replaced", p)
+		}
+	}
+}
+
+func TestStaleAffinity(t *testing.T) {
+	addr := netip.MustParseAddr
+	service := graph.Key{Addr: addr("10.96.0.1"), Proto: graph.TCP, Port: 80}
+	nodePort := graph.Key{Addr: addr("0.0.0.0"), Proto: graph.TCP, Port: 30000}
+	slot := func(k graph.Key, n uint32) graph.Key { k.Slot = n; return k }
+	data := func(a string) graph.Data { return graph.Data{Addr: addr(a), Port: 8080} }
+	learnt := func(k graph.Key, daddr, endpoint string) graph.Element {
+		return graph.Element{
+			Key:  graph.Key{Addr: addr("192.168.0.2"), Peer: addr(daddr), Proto: k.Proto, Port: k.Port},
+			Data: data(endpoint),
+		}
+	}
+	desired := &graph.Ruleset{Tables: []*graph.Table{{Name: "t", Sets: []*graph.Set{
+		{Name: graph.ServicesMap, Elements: []graph.Element{{Key: nodePort}, {Key: service}}},
+		{Name: graph.EndpointsMap, Elements: []graph.Element{
+			{Key: slot(nodePort, 32768), Data: data("10.1.2.2")},
+			{Key: slot(service, 0), Data: data("10.1.1.2")}, {Key: slot(service, 3), Data: data("10.1.2.2")},
+		}},
+		{Name: graph.AffinityMap, Dynamic: true},
+	}}}}
+	keep := []graph.Element{
+		learnt(service, "10.96.0.1", "10.1.1.2"),
+		learnt(service, "10.96.0.1", "10.1.2.2"),
+		learnt(nodePort, "192.168.0.1", "10.1.2.2"),
+	}
+	stale := []graph.Element{
+		learnt(service, "10.96.0.1", "10.1.3.2"),    // the endpoint is gone
+		learnt(nodePort, "192.168.0.1", "10.1.1.2"), // it is another service's
+		learnt(service, "10.96.0.7", "10.1.1.2"),    // the service is gone
+	}
+	observed := &graph.Ruleset{Tables: []*graph.Table{{Name: "t", Sets: []*graph.Set{
+		{Name: graph.AffinityMap, Dynamic: true, Elements: slices.Concat(keep, stale)},
+	}}}}
+	p := plan.StaleAffinity(observed, desired)
+	if len(p.Tables) != 1 {
+		t.Fatalf("got %+v, want one table", p)
+	}
+	if d := cmp.Diff(stale, p.Tables[0].Elements[0].Del, compare...); d != "" {
+		t.Errorf("stale (-), deleted (+):\n%s", d)
+	}
+}
