@@ -30,6 +30,7 @@ type Service struct {
 	// Slices are the endpoints behind the Service whatever their readiness, as the EndpointSlice controller would write
 	// them: the slices given for it, those converted from an Endpoints object, and those made from Pods by the selector.
 	// They are sorted by name.
+	// Nobody may change them, nor what Object and Spec point to: they share memory with the bundle.
 	Slices []*Slice
 	// Skipped says why the packet path does not serve the Service ("headless", "ExternalName",
 	// "service.kubernetes.io/service-proxy-name"), or is empty.
@@ -46,15 +47,19 @@ type Slice struct {
 
 // ServicePort is one port of one Service in one address family: the unit of compilation.
 type ServicePort struct {
-	Service  *Service
-	Family   corev1.IPFamily
-	Name     string // spec.ports[].name
-	Protocol corev1.Protocol
+	Service   *Service
+	Family    corev1.IPFamily
+	Name      string // spec.ports[].name
+	Protocol  corev1.Protocol
 	Addresses []Address // where it can be reached, in canonical order: kind, then address
 	// Affinity is how long a client keeps its endpoint, 0 for no affinity. Whole seconds.
 	Affinity time.Duration
+	// SourceHash chooses the endpoint by a hash of the client's address instead of at random: a client that nothing is
+	// remembered about comes back to its endpoint, as long as that endpoint is there.
+	SourceHash bool
 	// Cluster are the endpoints that may be used from anywhere, Local those on this node; each sorted by address and
-	// port, without duplicates.
+	// port, without duplicates, and at most [MaxEndpoints]. Where no address needs them they are nil: Cluster is for all
+	// addresses but a ClusterIP that is LocalOnly, Local for those that are.
 	Cluster, Local []Endpoint
 	// HasEndpoints says that some endpoint on some node could be used: it keeps "dropped here by the Local traffic
 	// policy" apart from "refused, there is none".
@@ -92,6 +97,8 @@ type Address struct {
 
 // Endpoint is where a connection can end up.
 type Endpoint struct {
-	Addr netip.AddrPort
-	Pos  diag.Pos // of the endpoint in its slice, or of the Pod
+	// Weight is the share of the connections that the endpoint gets, relative to the others of its port. 0 is 1.
+	Weight int
+	Addr   netip.AddrPort
+	Pos    diag.Pos // of the endpoint in its slice, or of the Pod
 }
