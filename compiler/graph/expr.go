@@ -50,6 +50,13 @@ type Numgen struct {
 	Mod, Offset uint32
 }
 
+// Jhash is a number in [Offset, Offset+Mod) that depends on the value of an address alone: Jenkins' hash with a seed,
+// scaled to the range (include/linux/jhash.h, reciprocal_scale).
+type Jhash struct {
+	X                 Payload // SourceAddr or DestAddr
+	Mod, Seed, Offset uint32
+}
+
 // Concat is the concatenation of its parts, the form in which keys of several fields are looked up.
 type Concat []Expr
 
@@ -59,6 +66,7 @@ func (Ct) isExpr()      {}
 func (FibType) isExpr() {}
 func (Masked) isExpr()  {}
 func (Numgen) isExpr()  {}
+func (Jhash) isExpr()   {}
 func (Concat) isExpr()  {}
 
 // Value is a constant to compare an [Expr] with.

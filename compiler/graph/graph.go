@@ -193,7 +193,7 @@ const (
 	AddrField    Field = iota + 1
 	ProtoField         // inet_proto
 	PortField          // inet_service
-	SlotField          // the number that numgen gives: a 32-bit integer in host byte order
+	SlotField          // the number that numgen or jhash gives: a 32-bit integer in host byte order
 	VerdictField       // data only, and alone
 )
 

@@ -28,7 +28,7 @@ func FieldsOf(x Expr) ([]Field, error) {
 			err = fmt.Errorf("only an address can be masked")
 		}
 		return fields, err
-	case Numgen:
+	case Numgen, Jhash:
 		return []Field{SlotField}, nil
 	case FibType:
 		return nil, fmt.Errorf("an address type is not a key")

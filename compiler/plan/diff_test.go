@@ -235,7 +235,8 @@ func TestStaleAffinity(t *testing.T) {
 		{Name: graph.ServicesMap, Elements: []graph.Element{{Key: nodePort}, {Key: service}}},
 		{Name: graph.EndpointsMap, Elements: []graph.Element{
 			{Key: slot(nodePort, 32768), Data: data("10.1.2.2")},
-			{Key: slot(service, 0), Data: data("10.1.1.2")}, {Key: slot(service, 3), Data: data("10.1.2.2")},
+			{Key: slot(service, 0), Data: data("10.1.1.2")},
+			{Key: slot(service, 3), Data: data("10.1.2.2")},
 		}},
 		{Name: graph.AffinityMap, Dynamic: true},
 	}}}}

@@ -42,9 +42,10 @@ type TableChange struct {
 	// SetRules are the chains that get new rules, in place of those they have.
 	SetRules []*graph.Chain
 	Elements []ElementChange
-	// DelChains and DelSets are nobody's any more.
-	DelChains []*graph.Chain
+	// DelSets and DelChains are nobody's any more. The rules of all DelChains go first of all, then the sets, then the
+	// chains: a verdict map holds the chains that its elements name.
 	DelSets   []*graph.Set
+	DelChains []*graph.Chain
 }
 
 // ElementChange is what happens to the elements of one set or map: first all deletions, then all additions, so that a key

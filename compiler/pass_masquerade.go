@@ -1,0 +1,82 @@
+package compiler
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/svcctl/svcctl/compiler/graph"
+	"github.com/svcctl/svcctl/compiler/resolve"
+)
+
+// addMasquerade makes the masquerade classes, and says which address is of which. The class is looked up by where the
+// connection was first sent to.
+func addMasquerade(st *state) {
+	for _, fs := range st.families {
+		st.addChain(fs, chainMasqAlways, nil, nil, rule(graph.Masquerade{}))
+		st.addChain(fs, chainMasqOffCluster, nil, nil, rule(
+			graph.MatchSet{X: graph.CtOriginalSource, Not: true, Set: setClusterCIDRs}, graph.Masquerade{}))
+		st.addChain(fs, chainMasqNodeLocal, nil, nil, rule(
+			graph.Match{X: graph.FibType{Of: graph.SourceAddr}, Value: graph.AddrTypeLocal}, graph.Masquerade{}))
+
+		shadows := nodePortShadows(fs)
+		st.fillEntries(fs, mapMasqueradeServices, func(e *entry) (graph.Data, bool) {
+			if !e.serving {
+				return graph.Data{}, false
+			}
+			if class := st.masqueradeClass(fs, e.at); class != "" {
+				return gotoData(class), true
+			}
+			return graph.Data{Verdict: graph.Verdict{Op: graph.Return}}, shadows(e)
+		})
+	}
+}
+
+// masqueradeClass is the chain that decides about the source of connections to an address, or "" where every source is
+// kept. External traffic is masqueraded so that the reply comes back through this node, unless the Local traffic policy
+// asks for the client's address; ClusterIP traffic only when it comes from outside the cluster.
+func (st *state) masqueradeClass(fs *familyState, at *resolve.Address) string {
+	switch {
+	case at.Kind != resolve.ClusterIP && at.LocalOnly:
+		return chainMasqNodeLocal
+	case at.Kind != resolve.ClusterIP, st.cfg.MasqueradeAll:
+		return chainMasqAlways
+	case len(fs.table.Set(setClusterCIDRs).Elements) > 0:
+		return chainMasqOffCluster
+	default:
+		return ""
+	}
+}
+
+// fillHairpin names every endpoint twice: a translated packet whose source is its destination comes from an endpoint
+// that reached itself through its own service. Its reply would never leave it, so it is masqueraded.
+func fillHairpin(st *state) {
+	for _, fs := range st.families {
+		var named []namedEndpoint
+		for _, p := range fs.ports {
+			for i := range p.Cluster {
+				named = append(named, namedEndpoint{p, &p.Cluster[i], len(named)})
+			}
+			for i := range p.Local {
+				named = append(named, namedEndpoint{p, &p.Local[i], len(named)})
+			}
+		}
+		slices.SortFunc(named, func(a, b namedEndpoint) int {
+			return cmp.Or(a.endpoint.Addr.Addr().Compare(b.endpoint.Addr.Addr()), cmp.Compare(a.order, b.order))
+		})
+		elements := make([]graph.Element, 0, len(named))
+		for _, n := range named {
+			key := graph.Key{Addr: n.endpoint.Addr.Addr(), Peer: n.endpoint.Addr.Addr()}
+			if len(elements) == 0 || elements[len(elements)-1].Key != key {
+				elements = append(elements, graph.Element{Key: key, Owner: n.port.owner, Pos: n.endpoint.Pos})
+			}
+		}
+		st.fill(fs, setHairpin, elements)
+	}
+}
+
+// namedEndpoint is an endpoint and the first port, by order, that has it.
+type namedEndpoint struct {
+	port     *port
+	endpoint *resolve.Endpoint
+	order    int
+}

@@ -1,0 +1,62 @@
+package compiler
+
+import (
+	"github.com/svcctl/svcctl/compiler/graph"
+	"github.com/svcctl/svcctl/compiler/resolve"
+)
+
+// fillServices sends every address that has a usable endpoint to the chain of its shape.
+func fillServices(st *state) {
+	for _, fs := range st.families {
+		names := map[Shape]string{}
+		st.fillEntries(fs, graph.ServicesMap, func(e *entry) (graph.Data, bool) {
+			if !e.serving {
+				return graph.Data{}, false
+			}
+			name, ok := names[e.shape]
+			if !ok {
+				name = e.shape.Name()
+				names[e.shape] = name
+			}
+			return gotoData(name), true
+		})
+	}
+}
+
+// fillEndpoints writes the endpoints of every address, each in its slot. An address gets the cluster-wide slots, the
+// node-local ones or both, as its shape needs them.
+func fillEndpoints(st *state) {
+	for _, fs := range st.families {
+		n := 0
+		for _, e := range fs.entries {
+			n += min(e.shape.Cluster, len(e.Cluster)) + min(e.shape.Local, len(e.Local))
+		}
+		elements := make([]graph.Element, 0, n)
+		for _, e := range fs.entries {
+			if e.shape.Cluster > 0 {
+				elements = appendSlots(elements, e, e.cluster, e.Cluster, 0)
+			}
+			if e.shape.Local > 0 {
+				elements = appendSlots(elements, e, e.local, e.Local, localSlots)
+			}
+		}
+		st.fill(fs, graph.EndpointsMap, elements)
+	}
+}
+
+func appendSlots(out []graph.Element, e *entry, slots []int32, endpoints []resolve.Endpoint, offset uint32) []graph.Element {
+	for slot, i := range slots {
+		if i < 0 {
+			continue
+		}
+		key := e.key
+		key.Slot = offset + uint32(slot)
+		ep := &endpoints[i]
+		out = append(out, graph.Element{
+			Key:   key,
+			Data:  graph.Data{Addr: ep.Addr.Addr(), Port: ep.Addr.Port()},
+			Owner: e.owner, Pos: ep.Pos,
+		})
+	}
+	return out
+}

@@ -1,0 +1,149 @@
+package compiler
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/svcctl/svcctl/compiler/resolve"
+)
+
+// localSlots is where the slots of the node-local endpoints begin. Those before it are the cluster-wide ones.
+const localSlots = 32768
+
+// slotCount is P, the number of slots for n endpoints: a power of two, so that there are at most sixteen sizes on any
+// host. Beyond four endpoints an eighth of the slots stays empty: with none empty, the last endpoint to be placed walks
+// past all others, and adding or removing one moves hundreds.
+func slotCount(n int) int {
+	if n <= 4 {
+		return 1 << bits.Len(uint(max(n, 1)-1))
+	}
+	p := 8
+	for p-p/8 < n {
+		p *= 2
+	}
+	return p
+}
+
+// tries is how often a shape with p slots draws before it takes slot 0: as often as makes the chance that every draw
+// hits an empty slot 10⁻⁵, rounded, when the slots are at their emptiest. One slot needs no draw but the last, two are
+// never empty.
+func tries(p int) int {
+	// By log₂ p. For p ≥ 8 the emptiest is 7p/16+1 endpoints, for 4 slots it is 3.
+	byLog := [...]int{0, 1, 8, 12, 17, 18, 19, 20, 20, 20, 20, 20, 20, 20, 20, 20}
+	return byLog[bits.Len(uint(p))-1]
+}
+
+// place gives every endpoint a slot, or as many as its weight: the result holds, for each slot, the index of its endpoint,
+// or -1.
+//
+// The placement is a function of the set of endpoints alone: no history, no order. The endpoint with the smallest hash
+// takes slot 0, which is never empty and ends the tries. Every other endpoint walks its own list of slots, its i-th
+// choice being its i-th hash modulo P, so that choices nest when P doubles. Of two that want a slot, the one with the
+// earlier choice keeps it and the other walks on. This is deferred acceptance (Gale and Shapley 1962), whose outcome
+// does not depend on who asks first. An endpoint added or removed moves three slots on average.
+func place(endpoints []resolve.Endpoint) []int32 {
+	claims := claimsOf(endpoints)
+	if len(claims) == 0 {
+		return nil
+	}
+	p := slotCount(len(claims))
+	slots := make([]claim, p)
+	for i := range slots {
+		slots[i].endpoint = -1
+	}
+	first := 0
+	for i := range claims {
+		if claims[i].hash < claims[first].hash {
+			first = i
+		}
+	}
+	slots[0] = claims[first]
+	for i, c := range claims {
+		if i != first {
+			settle(slots, c)
+		}
+	}
+	out := make([]int32, p)
+	for i, c := range slots {
+		out[i] = c.endpoint
+	}
+	return out
+}
+
+// placeForHash is place for shapes that draw by source hash. The kernel scales a hash to the number of slots by its high
+// bits, so a client that drew slot s of P draws 2s or 2s+1 of 2P: the slots are those of place with their bits reversed,
+// which makes choices nest that way, and most clients keep their endpoint when P doubles.
+func placeForHash(endpoints []resolve.Endpoint) []int32 {
+	placed := place(endpoints)
+	out := make([]int32, len(placed))
+	shift := 64 - (bits.Len(uint(len(placed))) - 1)
+	for slot, endpoint := range placed {
+		out[bits.Reverse64(uint64(slot))>>shift] = endpoint
+	}
+	return out
+}
+
+// claimsOf gives one claim per slot that the endpoints are due.
+func claimsOf(endpoints []resolve.Endpoint) []claim {
+	claims := make([]claim, 0, len(endpoints))
+	for i := range endpoints {
+		h := hashOf(&endpoints[i])
+		for range max(endpoints[i].Weight, 1) {
+			claims = append(claims, claim{hash: h, endpoint: int32(i)})
+			h = mix(h)
+		}
+	}
+	return claims
+}
+
+// claim is an endpoint that wants a slot: its choice-th choice.
+type claim struct {
+	hash     uint64
+	endpoint int32
+	choice   int32
+}
+
+// settle finds a place for a claim, and for whomever it displaces. It ends because P is more than the number of claims
+// or, for up to four endpoints, equal to it: there is an empty slot, and every walk comes by all slots.
+func settle(slots []claim, c claim) {
+	for {
+		s := mix(c.hash+uint64(c.choice)*golden) & uint64(len(slots)-1)
+		switch held := slots[s]; {
+		case s == 0:
+		case held.endpoint < 0:
+			slots[s] = c
+			return
+		case c.before(held):
+			slots[s], c = c, held
+		}
+		c.choice++
+	}
+}
+
+// before says which of two claims to the same slot is the better one.
+func (c claim) before(o claim) bool {
+	if c.choice != o.choice {
+		return c.choice < o.choice
+	}
+	return c.hash < o.hash
+}
+
+// golden is 2⁶⁴ divided by the golden ratio, the increment of SplitMix64 (Steele, Lea and Flood 2014).
+const golden = 0x9e3779b97f4a7c15
+
+// mix is the finaliser of SplitMix64: a bijection of 64-bit numbers, so that different inputs never collide.
+func mix(x uint64) uint64 {
+	x += golden
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9
+	x = (x ^ (x >> 27)) * 0x94d049bb133111eb
+	return x ^ (x >> 31)
+}
+
+// hashOf is the hash of an endpoint's address and port. It must never change: other hashes are other slots, and an
+// upgrade would move every endpoint of every service.
+func hashOf(e *resolve.Endpoint) uint64 {
+	a := e.Addr.Addr().As16()
+	h := mix(binary.BigEndian.Uint64(a[:8]))
+	h = mix(h ^ binary.BigEndian.Uint64(a[8:]))
+	return mix(h ^ uint64(e.Addr.Port()))
+}

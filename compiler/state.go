@@ -1,0 +1,148 @@
+package compiler
+
+import (
+	"errors"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/svcctl/svcctl/compiler/graph"
+	"github.com/svcctl/svcctl/compiler/resolve"
+)
+
+// state is what the passes work on: the model cut into entries, and the graph as far as it is built.
+type state struct {
+	cfg  Config
+	rs   *graph.Ruleset
+	pass string
+
+	families []*familyState
+	// touched are the sets that the current pass filled: only their elements need to be checked after it.
+	touched []touched
+}
+
+type touched struct {
+	table *graph.Table
+	set   *graph.Set
+}
+
+// familyState is the part of one address family.
+type familyState struct {
+	family  graph.Family
+	table   *graph.Table
+	entries []*entry // sorted by key
+	ports   []*port  // in the order of the model
+}
+
+// port is a ServicePort while it is compiled: what its entries share.
+type port struct {
+	*resolve.ServicePort
+	proto          graph.Proto
+	owner          *graph.Owner
+	cluster, local []int32 // slot → index of the endpoint, -1 for an empty slot
+}
+
+// entry is one address of a port: one element of the map "services".
+type entry struct {
+	*port
+	at  *resolve.Address
+	key graph.Key
+	// shape is how an endpoint is chosen; without one the address is not in "services".
+	shape   Shape
+	serving bool
+}
+
+func newState(m *resolve.Model, cfg Config) *state {
+	st := &state{cfg: cfg, rs: &graph.Ruleset{}}
+	for _, f := range graph.Families {
+		st.families = append(st.families, newFamilyState(m, f))
+	}
+	return st
+}
+
+func newFamilyState(m *resolve.Model, f graph.Family) *familyState {
+	fs := &familyState{family: f}
+	for _, sp := range m.ServicePorts {
+		if familyOf(sp.Family) != f {
+			continue
+		}
+		placement := place
+		if sp.SourceHash {
+			placement = placeForHash
+		}
+		p := &port{
+			ServicePort: sp,
+			proto:       protoOf(sp.Protocol),
+			owner:       &graph.Owner{Service: sp.Service.Ref, Port: sp.Name, Pos: sp.Pos},
+			cluster:     placement(sp.Cluster),
+			local:       placement(sp.Local),
+		}
+		fs.ports = append(fs.ports, p)
+		for i := range sp.Addresses {
+			at := &sp.Addresses[i]
+			e := &entry{port: p, at: at, key: graph.Key{Addr: at.Addr, Proto: p.proto, Port: at.Port}}
+			e.shape, e.serving = shapeOf(p, at)
+			fs.entries = append(fs.entries, e)
+		}
+	}
+	slices.SortStableFunc(fs.entries, func(a, b *entry) int { return a.key.Compare(b.key) })
+	return fs
+}
+
+// fill gives a set its elements, in canonical order.
+func (st *state) fill(fs *familyState, name string, elements []graph.Element) {
+	s := fs.table.Set(name)
+	s.Elements = elements
+	s.SortElements()
+	st.touched = append(st.touched, touched{fs.table, s})
+}
+
+// fillEntries gives a map keyed by service address one element for each entry that data knows.
+func (st *state) fillEntries(fs *familyState, name string, data func(*entry) (graph.Data, bool)) {
+	var elements []graph.Element
+	for _, e := range fs.entries {
+		if d, ok := data(e); ok {
+			elements = append(elements, graph.Element{Key: e.key, Data: d, Owner: e.owner, Pos: e.Pos})
+		}
+	}
+	st.fill(fs, name, elements)
+}
+
+// addChain appends a chain of the current pass.
+func (st *state) addChain(fs *familyState, name string, hook *graph.Hook, owner *graph.Owner, rules ...graph.Rule) {
+	fs.table.Chains = append(fs.table.Chains,
+		&graph.Chain{Name: name, Hook: hook, Rules: rules, Pass: st.pass, Owner: owner})
+}
+
+// check proves the invariants of the graph after a pass.
+func (st *state) check() error {
+	var errs []error
+	for _, t := range st.rs.Tables {
+		errs = append(errs, graph.CheckProgram(t))
+	}
+	for _, x := range st.touched {
+		errs = append(errs, graph.CheckElements(x.table, x.set))
+	}
+	st.touched = st.touched[:0]
+	return errors.Join(errs...)
+}
+
+func familyOf(f corev1.IPFamily) graph.Family {
+	if f == corev1.IPv6Protocol {
+		return graph.IPv6
+	}
+	return graph.IPv4
+}
+
+func protoOf(p corev1.Protocol) graph.Proto {
+	switch p {
+	case corev1.ProtocolUDP:
+		return graph.UDP
+	case corev1.ProtocolSCTP:
+		return graph.SCTP
+	case corev1.ProtocolTCP:
+		return graph.TCP
+	default:
+		panic("compiler: protocol " + string(p) + " was not refused by resolve")
+	}
+}
