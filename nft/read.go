@@ -1,0 +1,229 @@
+package nft
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/svcctl/svcctl/compiler/graph"
+)
+
+// State is what the kernel has under one table name.
+type State struct {
+	Ruleset    *graph.Ruleset // the tables of that name, in family order; none where there is none
+	Generation uint32         // of the namespace when it was read: for [Conn.Commit]
+	// Unknown describes what is in these tables and not of svcctl's making, one line each: "ip svcctl chain dispatch rule
+	// 3: its expression \"limit\" is none that svcctl writes".
+	Unknown []string
+}
+
+// readAttempts is how often a ruleset is read that others keep changing.
+const readAttempts = 5
+
+// Read gives the tables of a name in the families ip and ip6: sets, elements, those of dynamic maps too, chains and
+// rules. What svcctl could not have written is described in Unknown; in the ruleset, a foreign rule is one without
+// statements and a foreign set one without a key, so that they equal nothing that svcctl writes. What comes and goes with
+// a rule, like an anonymous set, is left out.
+//
+// The error is or wraps [ErrConflict] where the ruleset kept changing meanwhile, or [ErrPermission].
+func (c *Conn) Read(ctx context.Context, table string) (*State, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for range readAttempts {
+		before, err := c.generation(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s, consistent, err := c.readOnce(ctx, table)
+		if err != nil {
+			return nil, err
+		}
+		after, err := c.generation(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if consistent && before == after {
+			s.Generation = after
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("reading table %s: %w", table, ErrConflict)
+}
+
+// readOnce reads everything; consistent is false where something changed in between.
+func (c *Conn) readOnce(ctx context.Context, table string) (s *State, consistent bool, err error) {
+	s = &State{Ruleset: &graph.Ruleset{}}
+	for _, f := range graph.Families {
+		r := tableReader{conn: c, name: tableSubject{f, table}, sets: make(map[string]*graph.Set)}
+		found, err := r.readTable(ctx)
+		if err == nil && found {
+			err = r.readContent(ctx)
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("reading table %s: %w", r.name, err)
+		}
+		if r.changed {
+			return nil, false, nil
+		}
+		if found {
+			s.Ruleset.Tables = append(s.Ruleset.Tables, r.table)
+			s.Unknown = append(s.Unknown, r.unknown...)
+		}
+	}
+	return s, true, nil
+}
+
+// tableReader reads one table.
+type tableReader struct {
+	conn    *Conn
+	name    tableSubject
+	table   *graph.Table
+	sets    map[string]*graph.Set // by name, those that svcctl could have made
+	counts  []int                 // of the sets in the table, by place
+	unknown []string
+	changed bool // something changed in between
+}
+
+func (r *tableReader) note(format string, args ...any) {
+	r.unknown = append(r.unknown, r.name.String()+" "+fmt.Sprintf(format, args...))
+}
+
+// dump requests a list and gives each entry to fn.
+func (r *tableReader) dump(ctx context.Context, msg uint16, attributes []byte, fn func(attributes []byte)) error {
+	a, err := r.conn.sock.request(ctx, msg, unix.NLM_F_DUMP, familyOf(r.name.family), attributes,
+		func(family uint8, b []byte) {
+			if family == familyOf(r.name.family) {
+				fn(b)
+			}
+		})
+	if err != nil {
+		return err
+	}
+	// What was there a moment ago and is gone has been changed by somebody else.
+	r.changed = r.changed || a.changed || a.errno == unix.EINTR || a.errno == unix.ENOENT
+	if r.changed {
+		return nil
+	}
+	return a.err()
+}
+
+// readTable reads the table itself and reports whether there is one.
+func (r *tableReader) readTable(ctx context.Context) (found bool, err error) {
+	var info tableInfo
+	a, err := r.conn.sock.request(ctx, unix.NFT_MSG_GETTABLE, 0, familyOf(r.name.family),
+		appendString(nil, unix.NFTA_TABLE_NAME, r.name.name), func(_ uint8, b []byte) { info = decodeTable(b) })
+	if err != nil {
+		return false, err
+	}
+	if a.errno == unix.ENOENT {
+		return false, nil
+	}
+	if err := a.err(); err != nil {
+		return false, err
+	}
+	r.table = &graph.Table{Family: r.name.family, Name: r.name.name, Comment: info.comment}
+	if info.dormant {
+		r.unknown = append(r.unknown, "table "+r.name.String()+": it is switched off (flags dormant)")
+	}
+	return true, nil
+}
+
+func (r *tableReader) readContent(ctx context.Context) error {
+	for _, read := range [...]func(context.Context) error{
+		r.readSets, r.readElements, r.readChains, r.readRules, r.readForeign,
+	} {
+		if err := read(ctx); err != nil || r.changed {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *tableReader) readSets(ctx context.Context) error {
+	return r.dump(ctx, unix.NFT_MSG_GETSET, appendString(nil, unix.NFTA_SET_TABLE, r.name.name), func(b []byte) {
+		i := decodeSet(r.name.family, b)
+		if i.table != r.name.name || i.unnamed {
+			return
+		}
+		r.table.Sets = append(r.table.Sets, i.set)
+		r.counts = append(r.counts, i.count)
+		if i.foreign != "" {
+			r.note("set %s: %s", i.set.Name, i.foreign)
+			return
+		}
+		r.sets[i.set.Name] = i.set
+	})
+}
+
+func (r *tableReader) readElements(ctx context.Context) error {
+	for i, s := range r.table.Sets {
+		// The kernel halves the number of elements of a tree: 0 may be one range without an end.
+		if s.Key == nil || r.counts[i] == 0 && !s.Interval {
+			continue
+		}
+		elements := newElementReader(r.name.family, s, r.counts[i])
+		request := appendString(nil, unix.NFTA_SET_ELEM_LIST_TABLE, r.name.name)
+		request = appendString(request, unix.NFTA_SET_ELEM_LIST_SET, s.Name)
+		if err := r.dump(ctx, unix.NFT_MSG_GETSETELEM, request, elements.read); err != nil {
+			return fmt.Errorf("elements of %s: %w", s.Name, err)
+		}
+		var ok bool
+		if s.Elements, ok = elements.result(); !ok {
+			r.note("set %s: it has elements that svcctl does not write", s.Name)
+			*s = graph.Set{Name: s.Name}
+			delete(r.sets, s.Name)
+		}
+	}
+	return nil
+}
+
+func (r *tableReader) readChains(ctx context.Context) error {
+	return r.dump(ctx, unix.NFT_MSG_GETCHAIN, appendString(nil, unix.NFTA_CHAIN_TABLE, r.name.name), func(b []byte) {
+		i := decodeChain(b)
+		if i.table != r.name.name || i.unnamed {
+			return
+		}
+		r.table.Chains = append(r.table.Chains, i.chain)
+		if i.foreign != "" {
+			r.note("chain %s: %s", i.chain.Name, i.foreign)
+		}
+	})
+}
+
+func (r *tableReader) readRules(ctx context.Context) error {
+	chains := make(map[string]*graph.Chain, len(r.table.Chains))
+	for _, c := range r.table.Chains {
+		chains[c.Name] = c
+	}
+	return r.dump(ctx, unix.NFT_MSG_GETRULE, appendString(nil, unix.NFTA_RULE_TABLE, r.name.name), func(b []byte) {
+		i := decodeRuleInfo(b)
+		c := chains[i.chain]
+		if i.table != r.name.name || c == nil {
+			return
+		}
+		rule, err := decodeRule(r.name.family, r.sets, i)
+		c.Rules = append(c.Rules, rule)
+		if err != nil {
+			r.note("chain %s rule %d: %v", c.Name, len(c.Rules), err)
+		}
+	})
+}
+
+// readForeign looks for kinds of objects that svcctl never makes.
+func (r *tableReader) readForeign(ctx context.Context) error {
+	err := r.dump(ctx, unix.NFT_MSG_GETOBJ, appendString(nil, unix.NFTA_OBJ_TABLE, r.name.name), func(b []byte) {
+		if str(firstAttr(b, unix.NFTA_OBJ_TABLE)) == r.name.name {
+			r.note("object %s: svcctl has no such objects", str(firstAttr(b, unix.NFTA_OBJ_NAME)))
+		}
+	})
+	if err != nil || r.changed {
+		return err
+	}
+	flowtable := appendString(nil, nftaFlowtableTable, r.name.name)
+	return r.dump(ctx, unix.NFT_MSG_GETFLOWTABLE, flowtable, func(b []byte) {
+		if str(firstAttr(b, nftaFlowtableTable)) == r.name.name {
+			r.note("flowtable %s: svcctl has no flowtables", str(firstAttr(b, nftaFlowtableName)))
+		}
+	})
+}

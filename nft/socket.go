@@ -1,0 +1,193 @@
+package nft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// sendOverhead is what a datagram may not use of the send buffer (net/netlink/af_netlink.c, netlink_sendmsg).
+	sendOverhead = 32
+	// receiveBuffer holds every answer of a transaction in which each of some thousand messages fails.
+	receiveBuffer = 8 << 20
+	// datagramSize is enough for any datagram: the kernel makes dumps of at most 32 KiB (netlink_recvmsg) and cuts the
+	// messages it refuses to their header (NETLINK_CAP_ACK).
+	datagramSize = 64 << 10
+)
+
+// errNoAnswer says that the kernel took a request and said nothing.
+var errNoAnswer = errors.New("nf_tables: the kernel did not answer")
+
+// socket is a netlink socket to nf_tables. The kernel serves it synchronously: what it has to say is there when a system
+// call returns, so that no call here ever waits.
+type socket struct {
+	fd  int
+	seq uint32
+	buf []byte
+}
+
+// openSocket opens a socket in the network namespace of the calling thread.
+func openSocket() (*socket, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, os.NewSyscallError("socket(NETLINK_NETFILTER)", err)
+	}
+	s := &socket{fd: fd, buf: make([]byte, datagramSize)}
+	if err := s.configure(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *socket) configure() error {
+	if err := unix.Bind(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return os.NewSyscallError("bind(NETLINK_NETFILTER)", err)
+	}
+	// Extended acknowledgements name the element at fault; both options are older than every kernel with the maps that
+	// the program needs.
+	for _, opt := range [...]int{unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK} {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, opt, 1); err != nil {
+			return os.NewSyscallError("setsockopt(SOL_NETLINK)", err)
+		}
+	}
+	return s.growBuffer(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, receiveBuffer)
+}
+
+// growBuffer sets the size of a buffer of the socket. Beyond the limits in net.core this takes CAP_NET_ADMIN in the
+// initial user namespace; without it the buffer becomes as large as the limit.
+func (s *socket) growBuffer(force, plain, size int) error {
+	err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, force, size)
+	if errors.Is(err, unix.EPERM) {
+		err = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, plain, size)
+	}
+	return os.NewSyscallError("setsockopt(SOL_SOCKET)", err)
+}
+
+func (s *socket) close() error { return os.NewSyscallError("close", unix.Close(s.fd)) }
+
+// sendLimit gives the largest datagram that the send buffer takes.
+func (s *socket) sendLimit() (int, error) {
+	n, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+	return n - sendOverhead, os.NewSyscallError("getsockopt(SO_SNDBUF)", err)
+}
+
+// reserve makes the send buffer large enough for a datagram of n bytes.
+func (s *socket) reserve(n int) error {
+	limit, err := s.sendLimit()
+	if err != nil || n <= limit {
+		return err
+	}
+	if err := s.growBuffer(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, n+sendOverhead); err != nil {
+		return err
+	}
+	if limit, err = s.sendLimit(); err != nil || n <= limit {
+		return err
+	}
+	return &BatchSizeError{Bytes: n, Limit: limit}
+}
+
+// send gives the kernel one datagram.
+func (s *socket) send(b []byte) error {
+	for {
+		err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		if !errors.Is(err, unix.EINTR) {
+			return os.NewSyscallError("sendmsg", err)
+		}
+	}
+}
+
+// receive gives the next datagram, or nil where there is none. It is valid until the next call.
+func (s *socket) receive() ([]byte, error) {
+	for {
+		n, _, err := unix.Recvfrom(s.fd, s.buf, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return nil, nil
+		case err != nil:
+			return nil, os.NewSyscallError("recvmsg", err)
+		case n > len(s.buf):
+			return nil, fmt.Errorf("netlink: datagram of %d bytes does not fit", n)
+		}
+		return s.buf[:n], nil
+	}
+}
+
+// drain throws away what an abandoned request left behind.
+func (s *socket) drain() {
+	for {
+		if b, err := s.receive(); b == nil && !errors.Is(err, unix.ENOBUFS) {
+			return
+		}
+	}
+}
+
+// answer is what the kernel said to a request: the messages of its type go to a callback, this is the rest.
+type answer struct {
+	ack
+	changed bool // the dump was interrupted by a change and is inconsistent
+}
+
+// request sends one message and gives every message of the answer to fn: the family and the attributes, valid only during
+// the call. With unix.NLM_F_DUMP in flags the answer is a list.
+func (s *socket) request(
+	ctx context.Context, msg, flags uint16, family uint8, attributes []byte, fn func(family uint8, attributes []byte),
+) (answer, error) {
+	s.drain()
+	s.seq++
+	b, start := appendHeader(make([]byte, 0, messageHeader+familyHeader+len(attributes)),
+		header{typ: nftType(msg), flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK | flags, seq: s.seq}, family, 0)
+	b = append(b, attributes...)
+	closeMessage(b, start)
+	if err := s.send(b); err != nil {
+		return answer{}, err
+	}
+	var a answer
+	for {
+		if err := ctx.Err(); err != nil {
+			return answer{}, err
+		}
+		d, err := s.receive()
+		if err != nil {
+			return answer{}, err
+		}
+		if d == nil {
+			return answer{}, errNoAnswer
+		}
+		if s.take(d, &a, fn) {
+			return a, nil
+		}
+	}
+}
+
+// take handles one datagram of an answer and reports whether the answer is complete.
+func (s *socket) take(datagram []byte, a *answer, fn func(uint8, []byte)) (complete bool) {
+	for h, p := range messages(datagram) {
+		if h.seq != s.seq {
+			continue
+		}
+		a.changed = a.changed || h.flags&unix.NLM_F_DUMP_INTR != 0
+		switch h.typ {
+		case unix.NLMSG_ERROR:
+			if k, ok := parseAck(h, p); ok {
+				a.ack = k
+			}
+			complete = true
+		case unix.NLMSG_DONE:
+			if len(p) >= 4 {
+				a.errno = unix.Errno(-int32(hostU32(p)))
+			}
+			complete = true
+		default:
+			if family, body, ok := familyPayload(p); ok {
+				fn(family, body)
+			}
+		}
+	}
+	return complete
+}

@@ -1,0 +1,54 @@
+package nft
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/svcctl/svcctl/compiler/graph"
+)
+
+// VerifyCounts compares the number of elements that the kernel has in each set with the ruleset that was committed. It
+// costs as little as listing the sets. Dynamic sets are left out, and so are all on kernels that do not say how many
+// elements a set has.
+//
+// The error is or wraps [*CountError] for the first set that differs.
+func (c *Conn) VerifyCounts(ctx context.Context, rs *graph.Ruleset) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range rs.Tables {
+		r := tableReader{conn: c, name: tableSubject{t.Family, t.Name}, table: &graph.Table{}, sets: map[string]*graph.Set{}}
+		if err := r.readSets(ctx); err != nil {
+			return fmt.Errorf("counting the elements of table %s: %w", r.name, err)
+		}
+		counts := make(map[string]int, len(r.counts))
+		for i, s := range r.table.Sets {
+			counts[s.Name] = r.counts[i]
+		}
+		for _, s := range t.Sets {
+			got, ok := counts[s.Name]
+			if !ok {
+				return &CountError{Set: setSubject{r.name, s}.String(), Want: len(s.Elements), Got: -1}
+			}
+			if !s.Dynamic && !sameCount(t.Family, s, got) {
+				return &CountError{Set: setSubject{r.name, s}.String(), Want: len(s.Elements), Got: got}
+			}
+		}
+	}
+	return nil
+}
+
+// sameCount compares the elements that a set should have with the number that the kernel gives, -1 where it gives none.
+// In a tree the kernel has two elements for a range, one for a range up to the last address, and gives half their sum.
+func sameCount(f graph.Family, s *graph.Set, got int) bool {
+	want := len(s.Elements)
+	if sh := shapeOf(f, s); sh.tree() {
+		want *= 2
+		for i := range s.Elements {
+			if _, last := sh.bounds(&s.Elements[i].Key); !last.Next().IsValid() {
+				want--
+			}
+		}
+		want /= 2
+	}
+	return got < 0 || got == want
+}
