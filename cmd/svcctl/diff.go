@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svcctl/svcctl/compiler/graph"
+	"github.com/svcctl/svcctl/compiler/manifest"
+	"github.com/svcctl/svcctl/compiler/plan"
+	"github.com/svcctl/svcctl/render"
+)
+
+const diffHelp = `Show what "svcctl apply" would change, and change nothing.
+
+Without --base the kernel is compared, which takes the privilege to read its tables. With --base it
+is not asked at all: --base names other manifests, or what "svcctl render" wrote before (a file .nft,
+or .json with the member "nftables"), which is compared line by line.
+
+The exit code is 0 where nothing differs, 1 where something does, and more than 1 for an error.`
+
+const diffExamples = `  svcctl diff -f services/
+  svcctl diff -f services/ --base main/services/
+  svcctl diff -f services/ --base rendered.nft`
+
+type diffOptions struct {
+	input  inputFlags
+	output string
+	base   string
+}
+
+func newDiffCommand(c *cli) *cobra.Command {
+	o := &diffOptions{}
+	cmd := &cobra.Command{
+		Use:     "diff -f PATH…",
+		Short:   "Show what apply would change",
+		Long:    diffHelp,
+		Example: diffExamples,
+		Args:    noArguments,
+		RunE:    c.run(func(ctx context.Context, _ []string) error { return c.diff(ctx, o) }),
+	}
+	o.input.addTo(cmd)
+	o.input.addChecksTo(cmd)
+	flags := cmd.Flags()
+	flags.StringVarP(&o.output, "output", "o", "text", "output format: text, nft or json")
+	flags.StringVar(&o.base, "base", "", "compare with these manifests or this rendered ruleset, not with the kernel")
+	completeFlag(cmd, "output", "text", "nft", "json")
+	return cmd
+}
+
+func (c *cli) diff(ctx context.Context, o *diffOptions) error {
+	if err := checkFormat(o.output, "text", "nft", "json"); err != nil {
+		return err
+	}
+	desired, err := c.desired(ctx, &o.input)
+	if err != nil {
+		return err
+	}
+	if o.base != "" {
+		text, format, err := readRendered(o.base)
+		if err != nil {
+			return err
+		}
+		if format != nil {
+			return c.diffRendered(o, text, format, desired)
+		}
+	}
+	observed, err := c.observed(ctx, o)
+	if err != nil {
+		return err
+	}
+	p := plan.Diff(observed, desired)
+	if err := c.printPlan(p, o.output, observed, desired); err != nil {
+		return err
+	}
+	if !p.Empty() {
+		return errDifferent
+	}
+	return nil
+}
+
+// desired compiles the input.
+func (c *cli) desired(ctx context.Context, f *inputFlags) (*graph.Ruleset, error) {
+	in, err := c.load(ctx, f, notEmpty)
+	if err != nil {
+		return nil, err
+	}
+	return c.compile(in.model)
+}
+
+func notEmpty(b *manifest.Bundle) (*manifest.Bundle, error) { return b, checkNotEmpty(b) }
+
+// observed gives what to compare with: other manifests, compiled, or the kernel.
+func (c *cli) observed(ctx context.Context, o *diffOptions) (*graph.Ruleset, error) {
+	if o.base != "" {
+		return c.desired(ctx, &inputFlags{paths: []string{o.base}, recursive: o.input.recursive, quiet: true})
+	}
+	t, err := c.openTarget(false)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	st, err := t.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return st.Ruleset, nil
+}
+
+func (c *cli) printPlan(p *plan.Plan, format string, observed, desired *graph.Ruleset) error {
+	switch format {
+	case "nft":
+		return render.PlanNFT(c.out, p)
+	case "json":
+		return render.PlanJSON(c.out, p)
+	default:
+		return render.PlanText(c.out, p, render.PlanOptions{
+			Color: c.env.color(c.config.Color), Observed: observed, Desired: desired,
+		})
+	}
+}
+
+// renderer writes a ruleset in one format.
+type renderer func(w io.Writer, rs *graph.Ruleset) error
+
+// readRendered reads a base that is a rendered ruleset, and gives the renderer of its format; nil where the base is
+// manifests.
+func readRendered(path string) ([]byte, renderer, error) {
+	if path == "-" {
+		return nil, nil, inputError("--base takes a file or directory, not standard input")
+	}
+	var format renderer
+	switch filepath.Ext(path) {
+	case ".nft":
+		format = render.NFT
+	case ".json":
+		format = render.JSON
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, inputError("the path %q does not exist", path)
+	}
+	if err != nil || info.IsDir() || format == nil {
+		return nil, nil, nil // manifests, or source.Read says what is wrong
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, inputError("the base: %w", err)
+	}
+	if filepath.Ext(path) == ".json" && !isRenderedJSON(text) {
+		return nil, nil, nil
+	}
+	return text, format, nil
+}
+
+// isRenderedJSON tells libnftables' JSON from manifests: its one member is "nftables".
+func isRenderedJSON(text []byte) bool {
+	rest, ok := bytes.CutPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{"))
+	return ok && bytes.HasPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte(`"nftables"`))
+}
+
+// diffRendered compares a rendered base with the same rendering of the input.
+func (c *cli) diffRendered(o *diffOptions, base []byte, format renderer, desired *graph.Ruleset) error {
+	if o.output != "text" {
+		return inputError("--output %s compares rulesets, and the base %s is text: leave the flag out", o.output, o.base)
+	}
+	var now bytes.Buffer
+	if err := format(&now, desired); err != nil {
+		return err
+	}
+	if bytes.Equal(base, now.Bytes()) {
+		return nil
+	}
+	if err := render.UnifiedDiff(c.out, o.base, "the input of -f", base, now.Bytes()); err != nil {
+		return fmt.Errorf("comparing with %s: %w", o.base, err)
+	}
+	return errDifferent
+}

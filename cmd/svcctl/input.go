@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svcctl/svcctl/compiler"
+	"github.com/svcctl/svcctl/compiler/diag"
+	"github.com/svcctl/svcctl/compiler/graph"
+	"github.com/svcctl/svcctl/compiler/manifest"
+	"github.com/svcctl/svcctl/compiler/resolve"
+	"github.com/svcctl/svcctl/internal/source"
+)
+
+// inputFlags are the flags of the commands that read manifests.
+type inputFlags struct {
+	paths            []string
+	recursive        bool
+	strict           bool
+	warningsAsErrors bool
+	quiet            bool // warnings are not this command's business
+}
+
+// addTo defines the flags that say what to read.
+func (f *inputFlags) addTo(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	// An array and not a slice: a comma is a character of file names.
+	flags.StringArrayVarP(&f.paths, "filename", "f", nil,
+		"file or directory to read, or - for standard input; can be given several times")
+	flags.BoolVarP(&f.recursive, "recursive", "R", false, "read the subdirectories of directories, too")
+}
+
+// addChecksTo defines the flags that say how much to forgive.
+func (f *inputFlags) addChecksTo(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.BoolVar(&f.strict, "strict", false, "refuse documents of kinds svcctl does not read, instead of skipping them")
+	flags.BoolVar(&f.warningsAsErrors, "warnings-as-errors", false, "refuse an input that has warnings")
+}
+
+// input is what was read and what it means.
+type input struct {
+	sources []manifest.Source
+	bundle  *manifest.Bundle
+	model   *resolve.Model
+}
+
+// changer changes a bundle, or refuses it.
+type changer func(*manifest.Bundle) (*manifest.Bundle, error)
+
+// load reads, decodes and resolves what -f names. Whatever is wrong with the input is written to standard error, all of
+// it, and gives one error. change, if not nil, changes the bundle before it is resolved.
+func (c *cli) load(ctx context.Context, f *inputFlags, change changer) (*input, error) {
+	if len(f.paths) == 0 {
+		return nil, inputError("must specify what to read with -f")
+	}
+	sources, err := source.Read(ctx, f.paths, source.Options{Stdin: c.env.stdin, Recursive: f.recursive})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, &exitError{exitInput, err}
+	}
+	return c.understand(sources, f, change)
+}
+
+// understand decodes and resolves sources.
+func (c *cli) understand(sources []manifest.Source, f *inputFlags, change changer) (*input, error) {
+	in := &input{sources: sources}
+	var found diag.List
+	in.bundle, found = manifest.Decode(sources, manifest.Options{Strict: f.strict})
+	broken := found.HasErrors()
+	if change != nil && !broken {
+		var err error
+		if in.bundle, err = change(in.bundle); err != nil {
+			return nil, err
+		}
+	}
+	// What was decoded is checked even when something else was not, so that all problems are seen at once. Its warnings
+	// are not: they may be about what is missing only because it could not be decoded.
+	model, meant := resolve.Resolve(in.bundle, c.resolveConfig())
+	in.model = model
+	if broken {
+		meant, _ = meant.Split()
+	}
+	found = append(found, meant...)
+	if !f.quiet && !f.strict {
+		c.noteSkipped(in.bundle.Skipped)
+	}
+	return in, c.judge(found, f)
+}
+
+// compile compiles the model.
+func (c *cli) compile(m *resolve.Model, opts ...compiler.Option) (*graph.Ruleset, error) {
+	rs, err := compiler.Compile(m, c.compilerConfig(), opts...)
+	if err != nil {
+		return nil, systemError("a defect of svcctl, please report it: %w", err)
+	}
+	return rs, nil
+}
+
+// maxShown is how many findings are shown. Beyond that they are one mistake repeated.
+const maxShown = 50
+
+// judge shows findings, errors first, and decides whether the input is good enough.
+func (c *cli) judge(found diag.List, f *inputFlags) error {
+	found.Sort()
+	errs, warnings := found.Split()
+	shown := errs
+	if !f.quiet || f.warningsAsErrors {
+		shown = append(shown, warnings...)
+	}
+	for i, d := range shown {
+		if i == maxShown {
+			c.notef("and %d more", len(shown)-maxShown)
+			break
+		}
+		c.notef("%s", d)
+	}
+	switch {
+	case len(errs) > 0:
+		return &exitError{code: exitInput}
+	case len(warnings) > 0 && f.warningsAsErrors:
+		return inputError("%s, and --warnings-as-errors is given", count(len(warnings), "warning", "warnings"))
+	default:
+		return nil
+	}
+}
+
+// noteSkipped tells in one line which documents were passed over.
+func (c *cli) noteSkipped(skipped map[string]int) {
+	if len(skipped) == 0 {
+		return
+	}
+	total := 0
+	var kinds []string
+	for kind, n := range skipped {
+		total += n
+		if i := strings.LastIndexByte(kind, '/'); i >= 0 {
+			kind = kind[:i] + " " + kind[i+1:]
+		}
+		kinds = append(kinds, fmt.Sprintf("%s (%d)", kind, n))
+	}
+	slices.Sort(kinds)
+	c.notef("skipped %s of kinds svcctl does not read: %s",
+		count(total, "document", "documents"), strings.Join(kinds, ", "))
+}
+
+// checkNotEmpty refuses a bundle without any object: it is a mistake whatever the command.
+func checkNotEmpty(b *manifest.Bundle) error {
+	if len(b.Services)+len(b.EndpointSlices)+len(b.Endpoints)+len(b.Pods)+len(b.Nodes) == 0 {
+		return inputError("no objects in the input")
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/svcctl/svcctl/compiler/manifest"
+	"github.com/svcctl/svcctl/compiler/resolve"
+	"github.com/svcctl/svcctl/render"
+)
+
+// scope is what get and describe look at.
+type scope struct {
+	input         inputFlags
+	namespace     string
+	allNamespaces bool
+}
+
+func (s *scope) addTo(c *cli, cmd *cobra.Command) {
+	s.input.quiet = true
+	s.input.addTo(cmd)
+	flags := cmd.Flags()
+	flags.StringVarP(&s.namespace, "namespace", "n", metav1.NamespaceDefault, "namespace to look into")
+	flags.BoolVarP(&s.allNamespaces, "all-namespaces", "A", false, "look into all namespaces")
+	complete := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return c.recordedNamespaces(), cobra.ShellCompDirectiveNoFileComp
+	}
+	if err := cmd.RegisterFlagCompletionFunc("namespace", complete); err != nil {
+		panic(err) // there is no such flag: a defect of the tree
+	}
+}
+
+func (s *scope) has(namespace string) bool { return s.allNamespaces || s.namespace == namespace }
+
+// look gives the objects to look at: those of -f, or, where there is no -f, those that are recorded as applied.
+func (c *cli) look(ctx context.Context, s *scope) (*input, error) {
+	if len(s.input.paths) > 0 {
+		return c.load(ctx, &s.input, nil)
+	}
+	if s.input.recursive {
+		return nil, inputError("-R says how to read -f, and there is none")
+	}
+	store := c.store()
+	record, err := c.readRecord(store)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &input{bundle: &manifest.Bundle{}, model: &resolve.Model{}}, nil
+	}
+	if err != nil {
+		return nil, systemError("%w; -f says what to look at instead", err)
+	}
+	return c.understand(record.Sources, &s.input, nil)
+}
+
+// services gives the Services in the scope.
+func (s *scope) services(in *input) []*resolve.Service {
+	var out []*resolve.Service
+	for _, svc := range in.model.Services {
+		if s.has(svc.Ref.Namespace) {
+			out = append(out, svc)
+		}
+	}
+	return out
+}
+
+// endpointSlices gives the EndpointSlices in the scope: those behind the Services, also where they were made from Pods or
+// Endpoints, and those that belong to no Service.
+func (s *scope) endpointSlices(in *input) []*discoveryv1.EndpointSlice {
+	var out []*discoveryv1.EndpointSlice
+	seen := map[[2]string]bool{}
+	add := func(e *discoveryv1.EndpointSlice, namespace string) {
+		if key := [2]string{namespace, e.Name}; s.has(namespace) && !seen[key] {
+			seen[key] = true
+			out = append(out, e)
+		}
+	}
+	for _, svc := range in.model.Services {
+		for _, slice := range svc.Slices {
+			add(slice.EndpointSlice, svc.Ref.Namespace)
+		}
+	}
+	for _, o := range in.bundle.EndpointSlices {
+		add(&o.Value, o.Ref.Namespace)
+	}
+	slices.SortFunc(out, func(a, b *discoveryv1.EndpointSlice) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// serviceObject gives a Service as an API server would: with its defaults filled in.
+func serviceObject(s *resolve.Service) render.Object {
+	o := s.Object.Value
+	o.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}
+	o.Namespace = s.Ref.Namespace
+	o.Spec = s.Spec
+	return &o
+}
+
+func endpointsObject(e *corev1.Endpoints) render.Object {
+	e.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Endpoints"}
+	return e
+}
+
+func endpointSliceObject(s *discoveryv1.EndpointSlice) render.Object {
+	o := *s
+	o.TypeMeta = metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}
+	return &o
+}

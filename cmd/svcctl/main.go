@@ -1,0 +1,75 @@
+// Command svcctl compiles Kubernetes-style Service manifests to nftables, and puts the result into the kernel or prints
+// it.
+//
+// This package is the driver: it knows arguments, environment, files, clock, terminal and exit codes, and hands
+// everything else to the phases, manifest to resolve to compiler to plan to nft, or to render. There is one file per
+// command.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal asks for an orderly end; after it the next one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	return execute(ctx, &environment{
+		stdin:    os.Stdin,
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		terminal: isTerminal(os.Stdout),
+		getenv:   os.Getenv,
+		now:      time.Now,
+		hostname: os.Hostname,
+		uid:      os.Getuid(),
+	}, os.Args[1:])
+}
+
+// environment is everything of the outside world that the commands use, besides files and the kernel.
+type environment struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	terminal       bool // stdout is one
+	getenv         func(string) string
+	now            func() time.Time
+	hostname       func() (string, error)
+	uid            int
+}
+
+// color decides whether to colour the output. The flag is explicit and comes first; then the conventions of
+// https://no-color.org and of terminals that have none.
+func (e *environment) color(when string) bool {
+	switch when {
+	case "always":
+		return true
+	case "never":
+		return false
+	default:
+		return e.terminal && e.getenv("NO_COLOR") == "" && e.getenv("TERM") != "dumb"
+	}
+}
+
+// nodeName is the name of this host as the kubelet makes it: lower case, without blanks around it.
+func (e *environment) nodeName() (string, error) {
+	name, err := e.hostname()
+	return strings.ToLower(strings.TrimSpace(name)), err
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/svcctl/svcctl/compiler/diag"
+	"github.com/svcctl/svcctl/compiler/manifest"
+	"github.com/svcctl/svcctl/compiler/resolve"
+	"github.com/svcctl/svcctl/internal/state"
+	"github.com/svcctl/svcctl/nft"
+)
+
+// loadRecord gives what is recorded as applied, or nil. A record that cannot be used is worth a warning and no more: the
+// kernel is the truth.
+func (c *cli) loadRecord(store *state.Store) *state.Record {
+	r, err := c.readRecord(store)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.notef("warning: %v; going on without it", err)
+	}
+	return r
+}
+
+// loadRecordQuietly is loadRecord after a first one has warned already.
+func (c *cli) loadRecordQuietly(store *state.Store) *state.Record {
+	r, err := c.readRecord(store)
+	if err != nil {
+		c.log.Debug("no record", "error", err)
+	}
+	return r
+}
+
+func (c *cli) readRecord(store *state.Store) (*state.Record, error) {
+	r, err := store.Load()
+	if err != nil {
+		return nil, err
+	}
+	identity, err := state.Identify(c.config.Netns)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.CheckNamespace(r, identity); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// mergeApplied adds what is applied to the input; where both have an object, the input's counts.
+func (c *cli) mergeApplied(known *state.Record, newer *manifest.Bundle) (*manifest.Bundle, error) {
+	if known == nil {
+		return newer, nil
+	}
+	older, err := c.decodeRecord(known)
+	if err != nil {
+		return nil, err
+	}
+	return older.Merge(newer), nil
+}
+
+// decodeRecord decodes the manifests of a record. They were accepted when they were recorded.
+func (c *cli) decodeRecord(r *state.Record) (*manifest.Bundle, error) {
+	b, found := manifest.Decode(r.Sources, manifest.Options{})
+	if found.HasErrors() {
+		return nil, c.judge(found, &inputFlags{quiet: true})
+	}
+	return b, nil
+}
+
+// lockError explains why the lock could not be had. Somebody who may not change nftables either hears about that first.
+func (c *cli) lockError(ctx context.Context, t *target, err error) error {
+	var held *state.HeldError
+	if errors.As(err, &held) {
+		return err
+	}
+	if _, kernelErr := t.read(ctx); errors.Is(kernelErr, nft.ErrPermission) {
+		return kernelErr
+	}
+	return systemError("%w: svcctl keeps what it applied in %s; --state-dir names another directory",
+		err, c.config.StateDir)
+}
+
+func (c *cli) release(lock *state.Lock) {
+	if err := lock.Release(); err != nil {
+		c.log.Warn("releasing the lock", "error", err)
+	}
+}
+
+// record remembers what is applied now. Where it is what was known before, the record stays as it is.
+func (a *application) record(ch *change) error {
+	identity, err := state.Identify(a.cli.config.Netns)
+	if err != nil {
+		return err
+	}
+	r := &state.Record{
+		Namespace:  identity,
+		Generation: ch.generation,
+		Time:       a.cli.env.now().UTC(),
+		UID:        a.cli.env.uid,
+		SudoUser:   a.cli.env.getenv("SUDO_USER"),
+		Files:      a.files,
+		Config:     a.cli.config.Digest(),
+		Services:   digests(a.in.model),
+		Sources:    a.sources(),
+	}
+	if ch.plan.Empty() && sameRecord(a.known, r) {
+		return nil
+	}
+	if err := a.store.Save(r); err != nil {
+		// An old record would be taken for the truth by the next command.
+		return systemError("the kernel has the new rules, but they could not be recorded: %w",
+			errors.Join(err, a.store.Remove()))
+	}
+	return nil
+}
+
+// sources gives the manifests to record: as they were read, unless they had documents of other kinds in them, which may be
+// Secrets, or were put together from several inputs.
+func (a *application) sources() []manifest.Source {
+	if a.merged || len(a.in.bundle.Skipped) > 0 {
+		return a.in.bundle.Sources()
+	}
+	return a.in.sources
+}
+
+// sameRecord reports whether two records are of the same thing applied in the same place.
+func sameRecord(a, b *state.Record) bool {
+	return a != nil && a.Namespace == b.Namespace && a.Config == b.Config && maps.Equal(a.Services, b.Services) &&
+		slices.EqualFunc(a.Sources, b.Sources, func(x, y manifest.Source) bool {
+			return x.Name == y.Name && x.FirstLine == y.FirstLine && bytes.Equal(x.Data, y.Data)
+		})
+}
+
+// serviceKey is how the record names a Service.
+func serviceKey(o diag.Object) string { return o.Namespace + "/" + o.Name }
+
+func digests(m *resolve.Model) map[string]string {
+	out := make(map[string]string, len(m.Services))
+	for _, s := range m.Services {
+		out[serviceKey(s.Ref)] = digest(s)
+	}
+	return out
+}
+
+// digest gives a digest of all that a Service says and of its endpoints: not of the bookkeeping of an API server, which
+// changes without the Service.
+func digest(s *resolve.Service) string {
+	h := sha256.New()
+	add := func(marshal func() ([]byte, error)) {
+		b, err := marshal()
+		if err != nil {
+			panic("the digest of " + s.Ref.String() + ": " + err.Error()) // there is nothing in an object that cannot be
+		}
+		// The length keeps two objects in a row apart from one.
+		h.Write([]byte(strconv.Itoa(len(b)) + "\n"))
+		h.Write(b)
+	}
+	o := &s.Object.Value
+	add((&corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: s.Ref.Name, Namespace: s.Ref.Namespace, Labels: o.Labels, Annotations: o.Annotations,
+		},
+		Spec:   s.Spec,
+		Status: corev1.ServiceStatus{LoadBalancer: o.Status.LoadBalancer},
+	}).Marshal)
+	for _, slice := range s.Slices {
+		e := slice.EndpointSlice
+		add((&discoveryv1.EndpointSlice{
+			ObjectMeta:  metav1.ObjectMeta{Name: e.Name, Labels: e.Labels, Annotations: e.Annotations},
+			AddressType: e.AddressType, Endpoints: e.Endpoints, Ports: e.Ports,
+		}).Marshal)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}

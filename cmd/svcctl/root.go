@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/svcctl/svcctl/internal/config"
+)
+
+const rootHelp = `svcctl compiles Kubernetes-style Service manifests to nftables, and puts the result into the kernel in
+one transaction.
+
+It reads Services, EndpointSlices, Endpoints, Pods and Nodes from YAML or JSON files; no Kubernetes is
+needed.
+
+Exit codes:
+  0  done, and nothing differs
+  1  differences found (diff, apply --detailed-exitcode)
+  2  bad input or usage, also a name that get or describe does not find
+  3  the kernel or the system refused
+  4  conflict: another writer, or a table that svcctl did not write
+
+The global flags can also be given as SVCCTL_TABLE, SVCCTL_STATE_DIR and so on, or in the
+configuration file.`
+
+// execute runs the command line and gives its exit code.
+func execute(ctx context.Context, env *environment, args []string) int {
+	root := newRootCommand(env)
+	root.SetArgs(args)
+	root.SetIn(env.stdin)
+	root.SetOut(env.stdout)
+	root.SetErr(env.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var coded *exitError
+	if !errors.As(err, &coded) { // cobra's own: the command line is wrong
+		coded = &exitError{exitInput, err}
+	}
+	report(env, coded)
+	return coded.code
+}
+
+// newRootCommand builds the whole tree of commands.
+func newRootCommand(env *environment) *cobra.Command {
+	c := &cli{env: env}
+	root := &cobra.Command{
+		Use:               "svcctl",
+		Short:             "Compile Kubernetes-style Services to nftables",
+		Long:              rootHelp,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:              cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return inputError("%w (see %q)", err, cmd.CommandPath()+" --help")
+	})
+	flags := root.PersistentFlags()
+	flags.SortFlags = false
+	flags.StringVar(&c.configFile, "config", "", "configuration file (default "+config.DefaultFile+", if it exists)")
+	flags.String("table", config.Default("table"), "name of the nftables tables, one per address family")
+	flags.String("netns", config.Default("netns"),
+		"network namespace: a name of \"ip netns\" or a path (default: the current one)")
+	flags.String("state-dir", config.Default("stateDir"), "directory that remembers what was applied")
+	flags.String("log-level", config.Default("logLevel"),
+		"least severe messages to log: "+strings.Join(config.LogLevels, ", "))
+	flags.String("log-format", config.Default("logFormat"),
+		"form of the log: "+strings.Join(config.LogFormats, ", "))
+	flags.String("color", config.Default("color"), "colour the output: "+strings.Join(config.Colors, ", "))
+	c.flags = flags
+	for name, words := range map[string][]string{
+		"log-level": config.LogLevels, "log-format": config.LogFormats, "color": config.Colors,
+	} {
+		completeFlag(root, name, words...)
+	}
+	root.AddCommand(
+		newApplyCommand(c), newDiffCommand(c), newRenderCommand(c), newValidateCommand(c),
+		newExplainCommand(c),
+		newGetCommand(c), newDescribeCommand(c), newDeleteCommand(c),
+		newVersionCommand(c), newCompletionCommand(c),
+	)
+	return root
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	hint := ""
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		hint = fmt.Sprintf("; did you mean %q?", near[0])
+	}
+	return inputError("unknown command %q for %q%s (see %q)", name, cmd.CommandPath(), hint, cmd.CommandPath()+" --help")
+}
+
+// noArguments refuses arguments, which are files whose -f was forgotten more often than not.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return inputError("%q takes no arguments, and %q is one; files are named with -f", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// completeFlag says which words a flag takes. It panics where there is no such flag: that is a defect of the tree.
+func completeFlag(cmd *cobra.Command, flag string, words ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,28 @@
+package config
+
+import (
+	"github.com/svcctl/svcctl/compiler"
+	"github.com/svcctl/svcctl/compiler/resolve"
+)
+
+// Resolve gives the part of the configuration that decides what manifests mean.
+func (c Config) Resolve() resolve.Config {
+	return resolve.Config{
+		NodeName:      c.NodeName,
+		Zone:          c.Zone,
+		ServiceCIDRs:  c.ServiceCIDRs,
+		NodePortRange: c.NodePortRange,
+	}
+}
+
+// Compiler gives the part of the configuration that shapes the ruleset.
+func (c Config) Compiler() compiler.Config {
+	return compiler.Config{
+		Table:             c.Table,
+		ClusterCIDRs:      c.ClusterCIDRs,
+		ServiceCIDRs:      c.ServiceCIDRs,
+		NodePortAddresses: c.NodePortAddresses,
+		MasqueradeAll:     c.MasqueradeAll,
+		AffinityMapSize:   c.AffinityMapSize,
+	}
+}

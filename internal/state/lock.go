@@ -1,0 +1,119 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Lock is the right to change one table in one network namespace. It is a lock of the kernel on a file (flock(2)), so it
+// ends with its process, however that ends.
+type Lock struct {
+	store *Store
+	file  *os.File
+}
+
+// HeldError says that another process has the lock.
+type HeldError struct {
+	Path string
+	PID  int // 0: it had not written its id yet
+}
+
+// Error names the holder.
+func (e *HeldError) Error() string {
+	holder := "another process"
+	if e.PID != 0 {
+		holder = fmt.Sprintf("process %d", e.PID)
+	}
+	return fmt.Sprintf("%s is changing the same table (it holds the lock %s)", holder, e.Path)
+}
+
+// Lock takes the lock, making the store's directory where it is missing, or gives a [*HeldError] at once where another
+// process has it.
+func (s *Store) Lock() (*Lock, error) {
+	for try := 1; ; try++ {
+		l, err := s.tryLock()
+		// A holder that removes the store makes a directory or file vanish between two steps of ours. There is an end to
+		// the tries because a dangling symbolic link in place of the directory looks the same.
+		vanished := errors.Is(err, errRemoved) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
+		if !vanished || try == 1000 {
+			return l, err
+		}
+	}
+}
+
+func (s *Store) tryLock() (*Lock, error) {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the state directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(s.dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock in the state directory: %w", err)
+	}
+	if err := acquire(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &Lock{store: s, file: f}, nil
+}
+
+// errRemoved says that the file was removed by the lock's last holder before it was locked: it locks nothing any more.
+var errRemoved = errors.New("the lock was removed")
+
+func acquire(f *os.File) error {
+	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return &HeldError{Path: f.Name(), PID: holder(f)}
+	case err != nil:
+		return fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	opened, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	if named, err := os.Stat(f.Name()); err != nil || !os.SameFile(opened, named) {
+		return errRemoved
+	}
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("writing the lock %s: %w", f.Name(), err)
+	}
+	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
+		return fmt.Errorf("writing the lock %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// holder reads the process id in a lock file, 0 where there is none.
+func holder(f *os.File) int {
+	buf := make([]byte, 32)
+	n, _ := f.ReadAt(buf, 0) // what cannot be read is not known, which the message can say
+	pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// Release gives the lock back. The file stays, without the process id, which is nobody's from now on.
+func (l *Lock) Release() error { return errors.Join(l.file.Truncate(0), l.file.Close()) }
+
+// ReleaseAndRemove gives the lock back and removes all that is left of the store, its record included: nothing of ours
+// stays behind. Directories that others put something into stay.
+func (l *Lock) ReleaseAndRemove() error {
+	errs := []error{l.store.Remove()}
+	errs = append(errs, removeIfThere(filepath.Join(l.store.dir, draftFile)))
+	errs = append(errs, removeIfThere(filepath.Join(l.store.dir, lockFile)), l.file.Close())
+	for dir := l.store.dir; dir != filepath.Dir(filepath.Dir(l.store.dir)); dir = filepath.Dir(dir) {
+		if err := os.Remove(dir); err != nil {
+			if !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+			break
+		}
+	}
+	return errors.Join(errs...)
+}

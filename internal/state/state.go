@@ -1,0 +1,141 @@
+// Package state keeps what was applied: the record that get, describe and completion read, that pruning starts from, and
+// that tells "created" from "configured" where the kernel cannot.
+//
+// There is one record per network namespace and table, in a directory of its own below the state directory, with a lock
+// beside it. The kernel stays the truth about what is in force: a record that is missing, damaged or somebody else's is
+// an error of [Store.Load] that its callers may survive.
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/svcctl/svcctl/compiler/manifest"
+)
+
+// Record is what one apply put into the kernel.
+type Record struct {
+	// Namespace identifies the network namespace, as [Identify] gives it.
+	Namespace string `json:"namespace"`
+	// Generation is the namespace's nftables generation after the commit.
+	Generation uint32    `json:"generation"`
+	Time       time.Time `json:"time"`
+	UID        int       `json:"uid"`
+	SudoUser   string    `json:"sudoUser,omitempty"` // who became root by sudo
+	Files      []string  `json:"files"`              // the arguments of -f
+	// Config is a digest of the configuration that shaped the ruleset.
+	Config string `json:"config"`
+	// Services has a digest of each applied Service with its endpoints, by "namespace/name".
+	Services map[string]string `json:"services"`
+	// Sources are the manifests themselves.
+	Sources []manifest.Source `json:"-"`
+
+	sum string // of the file it was loaded from
+}
+
+// Store is where the record of one table in one network namespace is kept.
+type Store struct{ dir string }
+
+// The files of a store.
+const (
+	recordFile = "applied"
+	draftFile  = "applied.new" // becomes recordFile by renaming; one name is enough, since only the lock's holder writes
+	lockFile   = "lock"
+)
+
+// NewStore gives the store of a table in a network namespace below a state directory. The namespace is a name as
+// ip-netns(8) knows it, a path, or empty for the caller's own. Nothing is read or made yet.
+func NewStore(root, netns, table string) *Store {
+	return &Store{dir: filepath.Join(root, namespaceKey(netns), table)}
+}
+
+// Dir is the directory of the store.
+func (s *Store) Dir() string { return s.dir }
+
+// namespaceKey makes a file name of a namespace. It depends on the words only, so that the record of a namespace is still
+// found after a reboot.
+func namespaceKey(netns string) string {
+	if netns == "" {
+		return "own"
+	}
+	prefix, rest := "path-", netns
+	if name, ok := NamespaceName(netns); ok {
+		prefix, rest = "name-", name
+	}
+	key := prefix + url.PathEscape(rest)
+	if len(key) > 200 { // a file name has at most 255 bytes (NAME_MAX in include/uapi/linux/limits.h)
+		sum := sha256.Sum256([]byte(rest))
+		key = prefix + "sha256-" + hex.EncodeToString(sum[:])
+	}
+	return key
+}
+
+// NamespaceName gives the name under which ip-netns(8) knows a namespace that is given by name or by path, and whether
+// there is one.
+func NamespaceName(netns string) (string, bool) {
+	if !strings.Contains(netns, "/") {
+		return netns, netns != ""
+	}
+	switch dir, name := filepath.Split(filepath.Clean(netns)); dir {
+	case "/run/netns/", "/var/run/netns/":
+		return name, true
+	default:
+		return "", false
+	}
+}
+
+// Identify names the network namespace itself, whatever it is called: its inode, and the boot that the inode belongs to.
+// Two namespaces that are called the same at different times differ in it.
+func Identify(netns string) (string, error) {
+	path := "/proc/thread-self/ns/net"
+	if name, ok := NamespaceName(netns); ok {
+		path = filepath.Join("/run/netns", name)
+	} else if netns != "" {
+		path = netns
+	}
+	inode, err := inodeOf(path)
+	if err != nil {
+		return "", fmt.Errorf("the network namespace %q: %w", netns, err)
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("the boot's id: %w", err)
+	}
+	return strings.TrimSpace(string(boot)) + " " + inode, nil
+}
+
+// ForeignError says that a record is of another network namespace of the same boot.
+type ForeignError struct{ Path string }
+
+// Error names the record.
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("the record %s is of another network namespace: "+
+		"give each its own --state-dir, or use --netns", e.Path)
+}
+
+// CheckNamespace reports whether the record is of the network namespace with the identity. A record of an earlier boot
+// is: its inode says nothing any more, and what was applied before a reboot is what should be there after it.
+func (s *Store) CheckNamespace(r *Record, identity string) error {
+	recordedBoot, recordedInode, _ := strings.Cut(r.Namespace, " ")
+	boot, inode, _ := strings.Cut(identity, " ")
+	if recordedBoot == boot && recordedInode != inode {
+		return &ForeignError{Path: filepath.Join(s.dir, recordFile)}
+	}
+	return nil
+}
+
+// Remove removes the record. That there is none is no error.
+func (s *Store) Remove() error {
+	if err := os.Remove(filepath.Join(s.dir, recordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing the record of what was applied: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package state
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/svcctl/svcctl/compiler/manifest"
+)
+
+func record() *Record {
+	return &Record{
+		Namespace:  "boot 4:5",
+		Generation: 7,
+		Time:       time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		UID:        1000,
+		SudoUser:   "someone",
+		Files:      []string{"services", "-"},
+		Config:     "c0",
+		Services:   map[string]string{"demo/web": "d0", "demo/db": "d1"},
+		Sources: []manifest.Source{
+			{Name: "services/a.yaml", Data: []byte("kind: Service\n")},
+			{Name: "empty.yaml", Data: []byte{}},
+			{Name: "<stdin>", FirstLine: 7, Data: []byte("not UTF-8: \xff\xfe, no newline at the end")},
+		},
+	}
+}
+
+// locked gives a store whose lock is held until the test ends.
+func locked(t *testing.T, root, netns, table string) *Store {
+	t.Helper()
+	s := NewStore(root, netns, table)
+	l, err := s.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Release(); err != nil && !errors.Is(err, os.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	s := locked(t, t.TempDir(), "", "svcctl")
+	if _, err := s.Load(); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("before the first save: got %v, want fs.ErrNotExist", err)
+	}
+	for _, want := range []*Record{record(), {Services: map[string]string{}, Files: []string{}}} {
+		if err := s.Save(want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Record{})); diff != "" {
+			t.Errorf("the record (-saved +loaded):\n%s", diff)
+		}
+	}
+	first, _ := s.Load()
+	second, err := s.Load()
+	if err != nil || !Same(first, second) || Same(first, nil) || !Same(nil, nil) {
+		t.Errorf("a record that is loaded twice is not the same: %v", err)
+	}
+	if err := s.Save(record()); err != nil {
+		t.Fatal(err)
+	}
+	if third, err := s.Load(); err != nil || Same(first, third) {
+		t.Errorf("two different records are the same: %v", err)
+	}
+	info, err := os.Stat(filepath.Join(s.Dir(), recordFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the record has mode %v; manifests are nobody else's business", info.Mode())
+	}
+	if _, err := os.Stat(filepath.Join(s.Dir(), draftFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a draft was left behind: %v", err)
+	}
+}
+
+// Whatever happens to a single byte of the file, it is noticed, and so is every way to cut it short.
+func TestLoadDamaged(t *testing.T) {
+	s := locked(t, t.TempDir(), "", "svcctl")
+	if err := s.Save(record()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(s.Dir(), recordFile)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(what string, i int, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var damaged *DamagedError
+		if _, err := s.Load(); !errors.As(err, &damaged) {
+			t.Errorf("%s byte %d: got %v, want a *DamagedError", what, i, err)
+		} else if damaged.Path != path {
+			t.Errorf("%s byte %d: the error names %q, not the file", what, i, damaged.Path)
+		}
+	}
+	for i := range whole {
+		refused("cut before", i, whole[:i])
+		flipped := append([]byte(nil), whole...)
+		flipped[i] ^= 0x40
+		refused("flipped", i, flipped)
+	}
+	refused("appended after", len(whole), append(append([]byte(nil), whole...), 'x'))
+}
+
+func TestLoadNewerVersion(t *testing.T) {
+	s := locked(t, t.TempDir(), "", "svcctl")
+	if err := os.WriteFile(filepath.Join(s.Dir(), recordFile), []byte(magic+"2\nsum\n{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Load(); err == nil || !strings.Contains(err.Error(), `format "2", and this svcctl reads 1`) {
+		t.Errorf("got %v; want the error to name both formats", err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	whole, err := encode(record())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	body := "{\"sources\":[{\"name\":\"a\",\"size\":-1},{\"name\":\"b\",\"size\":9}]}\nabc"
+	f.Add([]byte(magic + "1\n" + checksum([]byte(body)) + "\n" + body))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := decode(data)
+		if err != nil {
+			return
+		}
+		again, err := encode(r)
+		if err != nil {
+			t.Fatalf("what was decoded does not encode: %v", err)
+		}
+		second, err := decode(again)
+		if err != nil {
+			t.Fatalf("what was encoded does not decode: %v", err)
+		}
+		if diff := cmp.Diff(r, second, cmpopts.IgnoreUnexported(Record{})); diff != "" {
+			t.Errorf("a record changed on its way:\n%s", diff)
+		}
+	})
+}
+
+func TestStoresAreApart(t *testing.T) {
+	long := "/" + strings.Repeat("x", 300)
+	dirs := map[string]string{}
+	for _, netns := range []string{
+		"", "own", "a", "..", "/proc/1/ns/net", "path-%2Fproc%2F1%2Fns%2Fnet", long, long + "y",
+	} {
+		for _, table := range []string{"svcctl", "other"} {
+			s := locked(t, t.TempDir(), netns, table)
+			rel := filepath.Base(filepath.Dir(s.Dir())) + "/" + filepath.Base(s.Dir())
+			if other, ok := dirs[rel]; ok {
+				t.Errorf("%s and %s/%s share %s", other, netns, table, rel)
+			}
+			dirs[rel] = netns + "/" + table
+		}
+	}
+	same := NewStore("r", "blue", "t").Dir()
+	for _, netns := range []string{"/run/netns/blue", "/var/run/netns/blue", "/var/run/netns/../netns/blue"} {
+		if got := NewStore("r", netns, "t").Dir(); got != same {
+			t.Errorf("%s is kept in %s, and blue in %s", netns, got, same)
+		}
+	}
+}
+
+func TestNamespaceIdentity(t *testing.T) {
+	own, err := Identify("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	byPath, err := Identify("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own != byPath {
+		t.Errorf("one namespace has two identities, %q and %q", own, byPath)
+	}
+	if _, err := Identify("/nowhere"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a namespace that is not there: got %v", err)
+	}
+	s := NewStore(t.TempDir(), "", "svcctl")
+	var foreign *ForeignError
+	for identity, wantForeign := range map[string]bool{"boot 4:5": false, "boot 4:6": true, "later 4:6": false} {
+		if err := s.CheckNamespace(record(), identity); errors.As(err, &foreign) != wantForeign {
+			t.Errorf("identity %q against a record of %q: got %v", identity, record().Namespace, err)
+		}
+	}
+}
