@@ -95,7 +95,7 @@ func run(t *testing.T, name string) *result {
 			t.Fatalf("the base is refused: %v", b.diags)
 		}
 		p := plan.Diff(r.base, r.desired)
-		r.write(t, "plan.txt", func(b *bytes.Buffer) error { return render.PlanText(b, p, render.PlanOptions{}) })
+		r.write(t, "plan.txt", func(b *bytes.Buffer) error { return render.PlanText(b, p, render.PlanOptions{Observed: r.base, Desired: r.desired}) })
 		r.write(t, "plan.nft", func(b *bytes.Buffer) error { return render.PlanNFT(b, p) })
 		r.write(t, "plan.json", func(b *bytes.Buffer) error { return render.PlanJSON(b, p) })
 	}

@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -197,9 +198,10 @@ func demoPlan() (observed, desired *graph.Ruleset) {
 const demoPlanText = `table ip svcctl: update
   service demo/web port http
     ~ 10.96.0.1:80/tcp services: goto random-4 -> goto random-1
-    - endpoint 10.1.2.2:8080  (10.96.0.1:80/tcp slot 1)
-    ~ endpoint 10.1.3.2:8080 -> 10.1.5.2:8080  (10.96.0.1:80/tcp slot 2)
-    + endpoint 10.1.4.2:8080  (10.96.0.1:80/tcp slot 3)
+    - endpoint 10.1.2.2:8080  (10.96.0.1:80/tcp)
+    - endpoint 10.1.3.2:8080  (10.96.0.1:80/tcp)
+    + endpoint 10.1.4.2:8080  (10.96.0.1:80/tcp)
+    + endpoint 10.1.5.2:8080  (10.96.0.1:80/tcp)
   service address 10.96.0.9:80/tcp
     - address 10.96.0.9:80/tcp  (goto affinity-random-1)
   set cluster-cidrs
@@ -325,5 +327,58 @@ func TestUnifiedDiff(t *testing.T) {
 	b.Reset()
 	if err := UnifiedDiff(&b, "x", "y", []byte("a\n"), []byte("a\n")); err != nil || b.Len() != 0 {
 		t.Errorf("equal texts: %v %q", err, b.String())
+	}
+}
+
+// Endpoints that come and go are told from those that only change slots, also where one has several.
+func TestPlanTextSlots(t *testing.T) {
+	rulesetOf := func(slots map[uint32]string) *graph.Ruleset {
+		s := &graph.Set{
+			Name: graph.EndpointsMap,
+			Key:  []graph.Field{graph.AddrField, graph.ProtoField, graph.PortField, graph.SlotField},
+			Data: []graph.Field{graph.AddrField, graph.PortField},
+		}
+		for slot, addr := range slots {
+			s.Elements = append(s.Elements, graph.Element{
+				Key:  graph.Key{Addr: netip.MustParseAddr("10.96.0.1"), Proto: graph.TCP, Port: 80, Slot: slot},
+				Data: graph.Data{Addr: netip.MustParseAddr(addr), Port: 8080},
+			})
+		}
+		s.SortElements()
+		return &graph.Ruleset{Tables: []*graph.Table{{Name: "svcctl", Sets: []*graph.Set{s}}}}
+	}
+	cases := []struct {
+		name          string
+		before, after map[uint32]string
+		want          []string
+	}{
+		{
+			"one leaves, one moves",
+			map[uint32]string{0: "10.1.1.2", 1: "10.1.2.2", 3: "10.1.3.2"},
+			map[uint32]string{0: "10.1.1.2", 1: "10.1.3.2"},
+			[]string{"- endpoint 10.1.2.2:8080  (10.96.0.1:80/tcp)", "~ 2 slots of 10.96.0.1:80/tcp for endpoints that stay"},
+		},
+		{
+			"a weight shrinks",
+			map[uint32]string{0: "10.1.1.2", 1: "10.1.1.2", 2: "10.1.2.2"},
+			map[uint32]string{0: "10.1.1.2", 2: "10.1.2.2"},
+			[]string{"~ 1 slot of 10.96.0.1:80/tcp for endpoints that stay"},
+		},
+		{
+			"one comes",
+			map[uint32]string{0: "10.1.1.2"},
+			map[uint32]string{0: "10.1.1.2", 1: "10.1.2.2"},
+			[]string{"+ endpoint 10.1.2.2:8080  (10.96.0.1:80/tcp)"},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			observed, desired := rulesetOf(c.before), rulesetOf(c.after)
+			text := showPlan(t, plan.Diff(observed, desired), PlanOptions{Observed: observed, Desired: desired})
+			want := "table ip svcctl: update\n  service address 10.96.0.1:80/tcp\n    " + strings.Join(c.want, "\n    ") + "\n"
+			if got := text[:strings.LastIndex(strings.TrimSuffix(text, "\n"), "\n")+1]; got != want {
+				t.Errorf("(-want +got)\n%s", cmp.Diff(want, got))
+			}
+		})
 	}
 }

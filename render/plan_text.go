@@ -76,11 +76,17 @@ func (d *planText) groups(t *plan.TableChange) []*planGroup {
 		var rest *planGroup
 		for _, e := range changes {
 			d.sums.element(e)
+		}
+		if slices.Contains(t.Elements[i].Set.Key, graph.SlotField) {
+			d.endpoints(t, changes, owned, addresses)
+			continue
+		}
+		for _, e := range changes {
 			if owner := d.owners.of(e.set, e.element()); owner != nil {
 				name := ownerText(owner)
-				addLine(owned, name, "service "+name, e)
+				addLines(owned, name, "service "+name, planLine{e.sign(), serviceLine(e)})
 			} else if key, ok := serviceOf(e.set, &e.element().Key); ok {
-				addLine(addresses, key, "service address "+key.String(), e)
+				addLines(addresses, key, "service address "+key.String(), planLine{e.sign(), serviceLine(e)})
 			} else {
 				if rest == nil {
 					rest = &planGroup{title: setWord(e.set) + " " + e.set.Name}
@@ -100,13 +106,45 @@ func (d *planText) groups(t *plan.TableChange) []*planGroup {
 	return append(out, sets...)
 }
 
-func addLine[K comparable](groups map[K]*planGroup, key K, title string, e elementChange) {
+// endpoints adds the lines about the changes to the slots of a table, an address at a time.
+func (d *planText) endpoints(
+	t *plan.TableChange, changes []elementChange, owned map[string]*planGroup, addresses map[serviceKey]*planGroup,
+) {
+	for len(changes) > 0 {
+		key, _ := serviceOf(changes[0].set, &changes[0].element().Key)
+		n := 1
+		for n < len(changes) {
+			if next, _ := serviceOf(changes[n].set, &changes[n].element().Key); next != key {
+				break
+			}
+			n++
+		}
+		c := slotChanges{service: key, changes: changes[:n]}
+		lines := c.lines(tableOf(d.opts.Observed, t.Family), tableOf(d.opts.Desired, t.Family))
+		if owner := d.owners.of(changes[0].set, changes[0].element()); owner != nil {
+			name := ownerText(owner)
+			addLines(owned, name, "service "+name, lines...)
+		} else {
+			addLines(addresses, key, "service address "+key.String(), lines...)
+		}
+		changes = changes[n:]
+	}
+}
+
+func tableOf(rs *graph.Ruleset, f graph.Family) *graph.Table {
+	if rs == nil {
+		return nil
+	}
+	return rs.Table(f)
+}
+
+func addLines[K comparable](groups map[K]*planGroup, key K, title string, lines ...planLine) {
 	g := groups[key]
 	if g == nil {
 		g = &planGroup{title: plainLine(title)}
 		groups[key] = g
 	}
-	g.lines = append(g.lines, planLine{e.sign(), serviceLine(e)})
+	g.lines = append(g.lines, lines...)
 }
 
 // serviceLine describes a change to an element of a service.
@@ -117,13 +155,6 @@ func serviceLine(e elementChange) string {
 		return e.set.Name + " " + string(appendElement(nil, e.set, el))
 	}
 	before, after := e.data()
-	if slices.Contains(e.set.Key, graph.SlotField) {
-		text := cmp.Or(before, after)
-		if before != "" && after != "" {
-			text += " -> " + after
-		}
-		return "endpoint " + text + "  (" + service.String() + " slot " + strconv.Itoa(int(el.Key.Slot)) + ")"
-	}
 	if e.set.Name == graph.ServicesMap && e.sign() != '~' {
 		return "address " + service.String() + "  (" + cmp.Or(before, after) + ")"
 	}
@@ -213,10 +244,7 @@ func chainTitle(c *graph.Chain) string {
 
 // observed gives the chain as it is now, or nil where that is not known.
 func (d *planText) observed(t *plan.TableChange, chain string) *graph.Chain {
-	if d.opts.Observed == nil {
-		return nil
-	}
-	table := d.opts.Observed.Table(t.Family)
+	table := tableOf(d.opts.Observed, t.Family)
 	if table == nil {
 		return nil
 	}
