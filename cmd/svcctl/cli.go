@@ -10,8 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/svcctl/svcctl/compiler"
-	"github.com/svcctl/svcctl/compiler/resolve"
 	"github.com/svcctl/svcctl/internal/config"
 	"github.com/svcctl/svcctl/internal/state"
 )
@@ -100,26 +98,6 @@ func (c *cli) printf(format string, args ...any) {
 // notef writes a line for people to standard error.
 func (c *cli) notef(format string, args ...any) {
 	_, _ = fmt.Fprintln(c.env.stderr, printable(fmt.Sprintf(format, args...)))
-}
-
-func (c *cli) resolveConfig() resolve.Config {
-	return resolve.Config{
-		NodeName:      c.config.NodeName,
-		Zone:          c.config.Zone,
-		ServiceCIDRs:  c.config.ServiceCIDRs,
-		NodePortRange: c.config.NodePortRange,
-	}
-}
-
-func (c *cli) compilerConfig() compiler.Config {
-	return compiler.Config{
-		Table:             c.config.Table,
-		ClusterCIDRs:      c.config.ClusterCIDRs,
-		ServiceCIDRs:      c.config.ServiceCIDRs,
-		NodePortAddresses: c.config.NodePortAddresses,
-		MasqueradeAll:     c.config.MasqueradeAll,
-		AffinityMapSize:   c.config.AffinityMapSize,
-	}
 }
 
 func (c *cli) store() *state.Store {

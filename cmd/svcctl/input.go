@@ -81,7 +81,7 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 	}
 	// What was decoded is checked even when something else was not, so that all problems are seen at once. Its warnings
 	// are not: they may be about what is missing only because it could not be decoded.
-	model, meant := resolve.Resolve(in.bundle, c.resolveConfig())
+	model, meant := resolve.Resolve(in.bundle, c.config.Resolve())
 	in.model = model
 	if broken {
 		meant, _ = meant.Split()
@@ -95,7 +95,7 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 
 // compile compiles the model.
 func (c *cli) compile(m *resolve.Model, opts ...compiler.Option) (*graph.Ruleset, error) {
-	rs, err := compiler.Compile(m, c.compilerConfig(), opts...)
+	rs, err := compiler.Compile(m, c.config.Compiler(), opts...)
 	if err != nil {
 		return nil, systemError("a defect of svcctl, please report it: %w", err)
 	}

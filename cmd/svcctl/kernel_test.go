@@ -34,7 +34,7 @@ func newTarget(t *testing.T) (*target, *graph.Ruleset) {
 		log:    slog.New(slog.DiscardHandler),
 		config: config.Config{Table: "svcctl", ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")}},
 	}
-	desired, err := compiler.Compile(&resolve.Model{}, c.compilerConfig())
+	desired, err := compiler.Compile(&resolve.Model{}, c.config.Compiler())
 	if err != nil {
 		t.Fatal(err)
 	}
