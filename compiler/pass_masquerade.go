@@ -1,7 +1,7 @@
 package compiler
 
 import (
-	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/svcctl/svcctl/compiler/graph"
@@ -53,19 +53,21 @@ func fillHairpin(st *state) {
 	for _, fs := range st.families {
 		var named []namedEndpoint
 		for _, p := range fs.ports {
-			for i := range p.Cluster {
-				named = append(named, namedEndpoint{p, &p.Cluster[i], len(named)})
-			}
-			for i := range p.Local {
-				named = append(named, namedEndpoint{p, &p.Local[i], len(named)})
+			for _, endpoints := range [][]resolve.Endpoint{p.Cluster, p.Local} {
+				for i := range endpoints {
+					named = append(named, namedEndpoint{endpoints[i].Addr.Addr(), len(named), p, &endpoints[i]})
+				}
 			}
 		}
 		slices.SortFunc(named, func(a, b namedEndpoint) int {
-			return cmp.Or(a.endpoint.Addr.Addr().Compare(b.endpoint.Addr.Addr()), cmp.Compare(a.order, b.order))
+			if c := a.addr.Compare(b.addr); c != 0 {
+				return c
+			}
+			return a.order - b.order
 		})
 		elements := make([]graph.Element, 0, len(named))
 		for _, n := range named {
-			key := graph.Key{Addr: n.endpoint.Addr.Addr(), Peer: n.endpoint.Addr.Addr()}
+			key := graph.Key{Addr: n.addr, Peer: n.addr}
 			if len(elements) == 0 || elements[len(elements)-1].Key != key {
 				elements = append(elements, graph.Element{Key: key, Owner: n.port.owner, Pos: n.endpoint.Pos})
 			}
@@ -74,9 +76,11 @@ func fillHairpin(st *state) {
 	}
 }
 
-// namedEndpoint is an endpoint and the first port, by order, that has it.
+// namedEndpoint is an endpoint of a port, with its address at hand for sorting. Of several with one address the first in
+// order stands for all.
 type namedEndpoint struct {
+	addr     netip.Addr
+	order    int
 	port     *port
 	endpoint *resolve.Endpoint
-	order    int
 }

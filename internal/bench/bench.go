@@ -43,7 +43,7 @@ func (b *bench) run(ctx context.Context) error {
 		}
 	}
 	b.report()
-	return nil
+	return b.growth()
 }
 
 // prepare writes the inputs and compiles them once.
@@ -53,7 +53,7 @@ func (b *bench) prepare() error {
 		return err
 	}
 	// The first address of the workload: its endpoint is gone.
-	one := bytes.Replace(full.Bytes(), []byte("- addresses: [10.0.0.1]\n  conditions: {ready: true}\n"), nil, 1)
+	one := bytes.Replace(full.Bytes(), []byte("- addresses: [10.0.0.1]\n  conditions: {ready: true}\n  nodeName: node-0\n"), nil, 1)
 	b.manifest, b.changed = filepath.Join(b.dir, "full", "all.yaml"), filepath.Join(b.dir, "less", "all.yaml")
 	var err error
 	if b.ruleset, err = b.write(b.manifest, full.Bytes()); err != nil {
