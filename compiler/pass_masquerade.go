@@ -51,7 +51,11 @@ func (st *state) masqueradeClass(fs *familyState, at *resolve.Address) string {
 // that reached itself through its own service. Its reply would never leave it, so it is masqueraded.
 func fillHairpin(st *state) {
 	for _, fs := range st.families {
-		var named []namedEndpoint
+		n := 0
+		for _, p := range fs.ports {
+			n += len(p.Cluster) + len(p.Local)
+		}
+		named := make([]namedEndpoint, 0, n)
 		for _, p := range fs.ports {
 			for _, endpoints := range [][]resolve.Endpoint{p.Cluster, p.Local} {
 				for i := range endpoints {
@@ -66,10 +70,10 @@ func fillHairpin(st *state) {
 			return a.order - b.order
 		})
 		elements := make([]graph.Element, 0, len(named))
-		for _, n := range named {
-			key := graph.Key{Addr: n.addr, Peer: n.addr}
+		for _, e := range named {
+			key := graph.Key{Addr: e.addr, Peer: e.addr}
 			if len(elements) == 0 || elements[len(elements)-1].Key != key {
-				elements = append(elements, graph.Element{Key: key, Owner: n.port.owner, Pos: n.endpoint.Pos})
+				elements = append(elements, graph.Element{Key: key, Owner: e.port.owner, Pos: e.endpoint.Pos})
 			}
 		}
 		st.fill(fs, setHairpin, elements)

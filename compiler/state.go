@@ -99,7 +99,13 @@ func (st *state) fill(fs *familyState, name string, elements []graph.Element) {
 
 // fillEntries gives a map keyed by service address one element for each entry that data knows.
 func (st *state) fillEntries(fs *familyState, name string, data func(*entry) (graph.Data, bool)) {
-	var elements []graph.Element
+	n := 0
+	for _, e := range fs.entries {
+		if _, ok := data(e); ok {
+			n++
+		}
+	}
+	elements := make([]graph.Element, 0, n)
 	for _, e := range fs.entries {
 		if d, ok := data(e); ok {
 			elements = append(elements, graph.Element{Key: e.key, Data: d, Owner: e.owner, Pos: e.Pos})
