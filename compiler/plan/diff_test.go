@@ -170,16 +170,29 @@ func TestCarriedOutDiffGivesTheDesiredRuleset(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	observed := &graph.Ruleset{}
 	for range 200 {
-		desired := randomRuleset(r)
-		got := carryOut(t, observed, plan.Diff(observed, desired))
-		if d := cmp.Diff(desired, got, compare...); d != "" {
-			t.Fatalf("after the plan, desired (-) and got (+):\n%s", d)
-		}
-		if p := plan.Diff(got, desired); !p.Empty() {
-			t.Fatalf("a second plan is not empty: %+v", p)
-		}
-		observed = got
+		observed = checkDiff(t, observed, randomRuleset(r))
 	}
+}
+
+func FuzzDiff(f *testing.F) {
+	f.Add(uint64(1), uint64(2))
+	f.Fuzz(func(t *testing.T, a, b uint64) {
+		checkDiff(t, randomRuleset(rand.New(rand.NewPCG(a, 0))), randomRuleset(rand.New(rand.NewPCG(b, 0))))
+	})
+}
+
+// checkDiff makes sure that the plan from one ruleset to another leads there, and that no plan is needed then. It gives
+// what is there in the end.
+func checkDiff(t *testing.T, observed, desired *graph.Ruleset) *graph.Ruleset {
+	t.Helper()
+	got := carryOut(t, observed, plan.Diff(observed, desired))
+	if d := cmp.Diff(desired, got, compare...); d != "" {
+		t.Fatalf("after the plan, desired (-) and got (+):\n%s", d)
+	}
+	if p := plan.Diff(got, desired); !p.Empty() {
+		t.Fatalf("a second plan is not empty: %+v", p)
+	}
+	return got
 }
 
 func TestDiffChangesOnlyWhatDiffers(t *testing.T) {
