@@ -68,6 +68,7 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 	if err != nil {
 		return err
 	}
+	o.input.held = heldBy(known)
 	in, err := c.load(ctx, &o.input, func(b *manifest.Bundle) (*manifest.Bundle, error) {
 		switch {
 		case len(b.Services) == 0:
@@ -183,7 +184,8 @@ func (a *application) lock(ctx context.Context, t *target) (*state.Lock, error) 
 		return nil, a.cli.lockError(ctx, t, err)
 	}
 	known := a.cli.loadRecordQuietly(a.store)
-	if a.merged && !state.Same(a.known, known) {
+	// What Services keep was read from the record, too.
+	if (a.merged || len(a.in.allocated.Assignments) > 0) && !state.Same(a.known, known) {
 		a.cli.release(lock)
 		return nil, conflictError("another svcctl changed what is applied in the meantime: run the command again")
 	}

@@ -131,7 +131,7 @@ func (c *cli) deleteServices(ctx context.Context, o *deleteOptions) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	in, err := c.understand(known.Sources, &inputFlags{quiet: true}, func(b *manifest.Bundle) (*manifest.Bundle, error) {
+	in, err := c.understand(known.Sources, &inputFlags{quiet: true, held: heldBy(known)}, func(b *manifest.Bundle) (*manifest.Bundle, error) {
 		return b.Without(gone), nil
 	})
 	if err != nil {

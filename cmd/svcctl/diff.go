@@ -22,7 +22,8 @@ const diffHelp = `Show what "svcctl apply" would change, and change nothing.
 
 Without --base the kernel is compared, which takes the privilege to read its tables. With --base it
 is not asked at all: --base names other manifests, or what "svcctl render" wrote before (a file .nft,
-or .json with the member "nftables"), which is compared line by line.
+or .json with the member "nftables"), which is compared line by line. Nor is it asked then what is
+applied: Services that do not say their address get the one that follows from the input alone.
 
 The exit code is 0 where nothing differs, 1 where something does, and more than 1 for an error.`
 
@@ -58,6 +59,9 @@ func newDiffCommand(c *cli) *cobra.Command {
 func (c *cli) diff(ctx context.Context, o *diffOptions) error {
 	if err := checkFormat(o.output, "text", "nft", "json"); err != nil {
 		return err
+	}
+	if o.base == "" {
+		o.input.held = heldBy(c.loadRecord(c.store()))
 	}
 	desired, err := c.desired(ctx, &o.input)
 	if err != nil {

@@ -85,6 +85,7 @@ func (c *cli) explain(ctx context.Context, o *explainOptions, src, dst string) e
 // explained gives the rules to explain with: those of the manifests, or those in the kernel.
 func (c *cli) explained(ctx context.Context, f *inputFlags) (*graph.Ruleset, error) {
 	if len(f.paths) > 0 {
+		f.held = heldBy(c.loadRecordQuietly(c.store()))
 		in, err := c.load(ctx, f, notEmpty)
 		if err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svcctl/svcctl/compiler"
+	"github.com/svcctl/svcctl/compiler/allocate"
 	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
@@ -23,6 +24,8 @@ type inputFlags struct {
 	strict           bool
 	warningsAsErrors bool
 	quiet            bool // warnings are not this command's business
+	// held is what Services keep of what was allocated to them before; nil: the input alone decides.
+	held allocate.Held
 }
 
 // addTo defines the flags that say what to read.
@@ -44,15 +47,17 @@ func (f *inputFlags) addChecksTo(cmd *cobra.Command) {
 // input is what was read and what it means.
 type input struct {
 	sources []manifest.Source
-	bundle  *manifest.Bundle
-	model   *resolve.Model
+	bundle  *manifest.Bundle // as it was written
+	// allocated has what the Services do not say themselves.
+	allocated *allocate.Result
+	model     *resolve.Model
 }
 
 // changer changes a bundle, or refuses it.
 type changer func(*manifest.Bundle) (*manifest.Bundle, error)
 
-// load reads, decodes and resolves what -f names. Whatever is wrong with the input is written to standard error, all of
-// it, and gives one error. change, if not nil, changes the bundle before it is resolved.
+// load reads, decodes, completes and resolves what -f names. Whatever is wrong with the input is written to standard error, all of
+// it, and gives one error. change, if not nil, changes the bundle before it is completed.
 func (c *cli) load(ctx context.Context, f *inputFlags, change changer) (*input, error) {
 	if len(f.paths) == 0 {
 		return nil, inputError("must specify what to read with -f")
@@ -67,7 +72,7 @@ func (c *cli) load(ctx context.Context, f *inputFlags, change changer) (*input, 
 	return c.understand(sources, f, change)
 }
 
-// understand decodes and resolves sources.
+// understand decodes sources, gives the Services the addresses they lack, and resolves the result.
 func (c *cli) understand(sources []manifest.Source, f *inputFlags, change changer) (*input, error) {
 	in := &input{sources: sources}
 	var found diag.List
@@ -81,12 +86,13 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 	}
 	// What was decoded is checked even when something else was not, so that all problems are seen at once. Its warnings
 	// are not: they may be about what is missing only because it could not be decoded.
-	model, meant := resolve.Resolve(in.bundle, c.config.Resolve())
-	in.model = model
+	var lacking, meant diag.List
+	in.allocated, lacking = allocate.Allocate(in.bundle, c.config.Allocate(), f.held)
+	in.model, meant = resolve.Resolve(in.allocated.Bundle, c.config.Resolve())
 	if broken {
 		meant, _ = meant.Split()
 	}
-	found = append(found, meant...)
+	found = append(append(found, lacking...), meant...)
 	if !f.quiet && !f.strict {
 		c.noteSkipped(in.bundle.Skipped)
 	}

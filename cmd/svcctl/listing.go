@@ -44,6 +44,7 @@ func (s *scope) has(namespace string) bool { return s.allNamespaces || s.namespa
 // look gives the objects to look at: those of -f, or, where there is no -f, those that are recorded as applied.
 func (c *cli) look(ctx context.Context, s *scope) (*input, error) {
 	if len(s.input.paths) > 0 {
+		s.input.held = heldBy(c.loadRecordQuietly(c.store()))
 		return c.load(ctx, &s.input, nil)
 	}
 	if s.input.recursive {
@@ -57,6 +58,7 @@ func (c *cli) look(ctx context.Context, s *scope) (*input, error) {
 	if err != nil {
 		return nil, systemError("%w; -f says what to look at instead", err)
 	}
+	s.input.held = heldBy(record)
 	return c.understand(record.Sources, &s.input, nil)
 }
 

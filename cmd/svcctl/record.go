@@ -15,6 +15,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/svcctl/svcctl/compiler/allocate"
 	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/resolve"
@@ -54,6 +55,14 @@ func (c *cli) readRecord(store *state.Store) (*state.Record, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// heldBy gives what Services keep of what was allocated to them when the record was made.
+func heldBy(r *state.Record) allocate.Held {
+	if r == nil {
+		return nil
+	}
+	return r.Allocations
 }
 
 // mergeApplied adds what is applied to the input; where both have an object, the input's counts.
@@ -103,15 +112,16 @@ func (a *application) record(ch *change) error {
 		return err
 	}
 	r := &state.Record{
-		Namespace:  identity,
-		Generation: ch.generation,
-		Time:       a.cli.env.now().UTC(),
-		UID:        a.cli.env.uid,
-		SudoUser:   a.cli.env.getenv("SUDO_USER"),
-		Files:      a.files,
-		Config:     a.cli.config.Digest(),
-		Services:   digests(a.in.model),
-		Sources:    a.sources(),
+		Namespace:   identity,
+		Generation:  ch.generation,
+		Time:        a.cli.env.now().UTC(),
+		UID:         a.cli.env.uid,
+		SudoUser:    a.cli.env.getenv("SUDO_USER"),
+		Files:       a.files,
+		Config:      a.cli.config.Digest(),
+		Services:    digests(a.in.model),
+		Allocations: a.in.allocated.Held(),
+		Sources:     a.sources(),
 	}
 	if ch.plan.Empty() && sameRecord(a.known, r) {
 		return nil

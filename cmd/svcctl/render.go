@@ -11,7 +11,7 @@ import (
 	"github.com/svcctl/svcctl/render"
 )
 
-const renderHelp = `Print the compiled ruleset. The same input gives the same bytes.
+const renderHelp = `Print the compiled ruleset. The same input gives the same bytes, whatever is applied on this host.
 
 The formats are nft, a script that "nft -f" loads; json, the schema of libnftables; and dot, a graph
 of chains, sets and maps for Graphviz.`

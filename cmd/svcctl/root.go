@@ -87,7 +87,7 @@ func newRootCommand(env *environment) *cobra.Command {
 	}
 	root.AddCommand(
 		newApplyCommand(c), newDiffCommand(c), newRenderCommand(c), newValidateCommand(c),
-		newExplainCommand(c),
+		newExplainCommand(c), newAllocateCommand(c),
 		newGetCommand(c), newDescribeCommand(c), newDeleteCommand(c),
 		newVersionCommand(c), newCompletionCommand(c),
 	)

@@ -43,6 +43,9 @@ type Bundle struct {
 	Nodes          []*Object[corev1.Node]
 	// Skipped counts the documents of other kinds, by "apiVersion/Kind".
 	Skipped map[string]int
+	// Unallocated are the Services that do not get all the addresses and node ports they lack. There is a finding that
+	// says why. Only the phase allocate fills it in.
+	Unallocated map[diag.Object]bool
 }
 
 // Object is a decoded API object together with the places of its fields.

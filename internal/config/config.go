@@ -30,6 +30,7 @@ type Config struct {
 	ServiceCIDRs      []netip.Prefix
 	NodePortRange     resolve.PortRange
 	NodePortAddresses []netip.Prefix
+	LoadBalancerCIDRs []netip.Prefix
 	NodeName          string // empty: the host's name
 	Zone              string
 	MasqueradeAll     bool

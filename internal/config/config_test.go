@@ -52,6 +52,7 @@ func TestDefaults(t *testing.T) {
 		ServiceCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("fd00:10:96::/112")},
 		NodePortRange:     resolve.DefaultNodePortRange,
 		NodePortAddresses: []netip.Prefix{},
+		LoadBalancerCIDRs: []netip.Prefix{},
 		AffinityMapSize:   65536,
 	}
 	for name, content := range map[string]string{
@@ -113,7 +114,8 @@ func TestPrecedence(t *testing.T) {
 
 func TestVariable(t *testing.T) {
 	for key, want := range map[string]string{
-		"clusterCIDRs": "SVCCTL_CLUSTER_CIDRS", "nodePortAddresses": "SVCCTL_NODE_PORT_ADDRESSES", "zone": "SVCCTL_ZONE",
+		"clusterCIDRs": "SVCCTL_CLUSTER_CIDRS", "nodePortAddresses": "SVCCTL_NODE_PORT_ADDRESSES",
+		"loadBalancerCIDRs": "SVCCTL_LOAD_BALANCER_CIDRS", "zone": "SVCCTL_ZONE",
 		"stateDir": "SVCCTL_STATE_DIR",
 	} {
 		if got := Variable(key); got != want {
@@ -255,6 +257,7 @@ func TestDigest(t *testing.T) {
 		"serviceCIDRs: []\n":                false,
 		"nodePortRange: 1-2\n":              false,
 		"nodePortAddresses: [10.0.0.0/8]\n": false,
+		"loadBalancerCIDRs: [10.0.0.0/8]\n": false,
 		"nodeName: a\n":                     false,
 		"zone: a\n":                         false,
 		"masqueradeAll: true\n":             false,

@@ -2,8 +2,18 @@ package config
 
 import (
 	"github.com/svcctl/svcctl/compiler"
+	"github.com/svcctl/svcctl/compiler/allocate"
 	"github.com/svcctl/svcctl/compiler/resolve"
 )
+
+// Allocate gives the part of the configuration that says what Services can be given.
+func (c Config) Allocate() allocate.Config {
+	return allocate.Config{
+		ServiceCIDRs:      c.ServiceCIDRs,
+		NodePortRange:     c.NodePortRange,
+		LoadBalancerCIDRs: c.LoadBalancerCIDRs,
+	}
+}
 
 // Resolve gives the part of the configuration that decides what manifests mean.
 func (c Config) Resolve() resolve.Config {

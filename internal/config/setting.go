@@ -25,6 +25,7 @@ var settings = []setting{
 	},
 	{"nodePortRange", "", "30000-32767", setNodePortRange},
 	{"nodePortAddresses", "", []string{}, prefixes(func(c *Config) *prefixList { return &c.NodePortAddresses })},
+	{"loadBalancerCIDRs", "", []string{}, prefixes(func(c *Config) *prefixList { return &c.LoadBalancerCIDRs })},
 	{"nodeName", "", "", text(func(c *Config) *string { return &c.NodeName }, emptyOr(nodeName))},
 	{"zone", "", "", text(func(c *Config) *string { return &c.Zone }, emptyOr(zone))},
 	{"masqueradeAll", "", false, setMasqueradeAll},

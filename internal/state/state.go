@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/svcctl/svcctl/compiler/allocate"
 	"github.com/svcctl/svcctl/compiler/manifest"
 )
 
@@ -35,6 +36,8 @@ type Record struct {
 	Config string `json:"config"`
 	// Services has a digest of each applied Service with its endpoints, by "namespace/name".
 	Services map[string]string `json:"services"`
+	// Allocations has what was allocated to Services that do not say it themselves: the next apply leaves it to them.
+	Allocations allocate.Held `json:"allocations,omitempty"`
 	// Sources are the manifests themselves.
 	Sources []manifest.Source `json:"-"`
 

@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,8 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/svcctl/svcctl/compiler/allocate"
 	"github.com/svcctl/svcctl/compiler/manifest"
 )
+
+var sameRecord = cmp.Options{
+	cmpopts.IgnoreUnexported(Record{}), cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty(),
+}
 
 func record() *Record {
 	return &Record{
@@ -25,6 +31,10 @@ func record() *Record {
 		Files:      []string{"services", "-"},
 		Config:     "c0",
 		Services:   map[string]string{"demo/web": "d0", "demo/db": "d1"},
+		Allocations: allocate.Held{"demo/web": {
+			ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.1"), netip.MustParseAddr("fd00::1")},
+			NodePorts:  map[int32]uint16{80: 30000},
+		}},
 		Sources: []manifest.Source{
 			{Name: "services/a.yaml", Data: []byte("kind: Service\n")},
 			{Name: "empty.yaml", Data: []byte{}},
@@ -62,7 +72,7 @@ func TestSaveAndLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Record{})); diff != "" {
+		if diff := cmp.Diff(want, got, sameRecord); diff != "" {
 			t.Errorf("the record (-saved +loaded):\n%s", diff)
 		}
 	}
@@ -152,7 +162,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was encoded does not decode: %v", err)
 		}
-		if diff := cmp.Diff(r, second, cmpopts.IgnoreUnexported(Record{})); diff != "" {
+		if diff := cmp.Diff(r, second, sameRecord); diff != "" {
 			t.Errorf("a record changed on its way:\n%s", diff)
 		}
 	})
