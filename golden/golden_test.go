@@ -16,6 +16,7 @@ import (
 	"github.com/sebdah/goldie/v2"
 
 	"github.com/svcctl/svcctl/compiler"
+	"github.com/svcctl/svcctl/compiler/allocate"
 	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
@@ -95,7 +96,9 @@ func run(t *testing.T, name string) *result {
 			t.Fatalf("the base is refused: %v", b.diags)
 		}
 		p := plan.Diff(r.base, r.desired)
-		r.write(t, "plan.txt", func(b *bytes.Buffer) error { return render.PlanText(b, p, render.PlanOptions{Observed: r.base, Desired: r.desired}) })
+		r.write(t, "plan.txt", func(b *bytes.Buffer) error {
+			return render.PlanText(b, p, render.PlanOptions{Observed: r.base, Desired: r.desired})
+		})
 		r.write(t, "plan.nft", func(b *bytes.Buffer) error { return render.PlanNFT(b, p) })
 		r.write(t, "plan.json", func(b *bytes.Buffer) error { return render.PlanJSON(b, p) })
 	}
@@ -106,9 +109,10 @@ func run(t *testing.T, name string) *result {
 func (r *result) compile(t *testing.T, cfg config.Config, sources []manifest.Source) *graph.Ruleset {
 	t.Helper()
 	bundle, found := manifest.Decode(sources, manifest.Options{})
+	allocated, lacking := allocate.Allocate(bundle, cfg.Allocate(), nil)
 	var more diag.List
-	r.model, more = resolve.Resolve(bundle, cfg.Resolve())
-	r.diags = append(found, more...)
+	r.model, more = resolve.Resolve(allocated.Bundle, cfg.Resolve())
+	r.diags = append(append(found, lacking...), more...)
 	r.diags.Sort()
 	if r.diags.HasErrors() {
 		return nil
@@ -189,7 +193,7 @@ func read(t *testing.T, dir string) []manifest.Source {
 		t.Fatal(err)
 	}
 	return slices.DeleteFunc(sources, func(s manifest.Source) bool {
-		return slices.Contains([]string{"config.yaml", "flows.yaml"}, filepath.Base(s.Name))
+		return slices.Contains([]string{"config.yaml", flowsName}, filepath.Base(s.Name))
 	})
 }
 

@@ -10,10 +10,14 @@ import (
 )
 
 // checkAllocated checks what in a cluster the API server's allocators would have filled in: the cluster addresses and the
-// node ports. Whoever fills them in does so before this phase, so that here they are there or missing.
-func (rs *resolver) checkAllocated(r *report, svc *Service) {
-	rs.checkClusterIPsGiven(r, svc)
-	needed := svc.Spec.Type == corev1.ServiceTypeNodePort
+// node ports. Whoever fills them in does so before this phase, so that here they are there or missing. To a Service that is
+// refused nothing is given: what it lacks is only the echo of what is wrong with it.
+func (rs *resolver) checkAllocated(r *report, svc *Service, refused bool) {
+	reported := refused || rs.bundle.Unallocated[svc.Ref]
+	if !reported {
+		rs.checkClusterIPsGiven(r, svc)
+	}
+	needed := svc.Spec.Type == corev1.ServiceTypeNodePort && !reported
 	for i := range svc.Spec.Ports {
 		switch port := svc.Spec.Ports[i].NodePort; {
 		case port != 0 && !rs.cfg.NodePortRange.Contains(port):

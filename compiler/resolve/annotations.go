@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/manifest"
 )
 
@@ -115,10 +116,43 @@ func podWeights(pods []*manifest.Object[corev1.Pod], report func(*manifest.Objec
 
 // checkOwnAnnotations refuses annotations of our prefix that mean nothing on the object.
 func checkOwnAnnotations(r *report, annotations map[string]string, known ...string) {
+	if len(annotations) == 0 {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
 		if strings.HasPrefix(name, AnnotationPrefix) && !slices.Contains(known, name) {
 			r.add(field.NotSupported(annotationPath(name), name, known))
 		}
+	}
+}
+
+// warnWithoutPath warns of annotations of a Service that the packet path does not serve.
+func warnWithoutPath(r *report, svc *Service) {
+	for _, name := range []string{AnnotationBalance, AnnotationWeights} {
+		if _, given := svc.Object.Value.Annotations[name]; given {
+			r.warn(diag.Ignored, annotationPath(name).String(), "without effect: no packets to the Service pass through here (%s)",
+				svc.Skipped)
+		}
+	}
+}
+
+// warnWeights warns of weights that are nobody's. It may be no mistake: the Pod may come back.
+func warnWeights(r *report, byName map[string]int, sources []*source) {
+	unknown := maps.Clone(byName)
+	for _, s := range sources {
+		for i, a := range s.addrs {
+			if len(unknown) == 0 {
+				return
+			}
+			delete(unknown, a.String())
+			if ref := s.EndpointSlice.Endpoints[i].TargetRef; ref != nil && ref.Kind == "Pod" {
+				delete(unknown, ref.Name)
+			}
+		}
+	}
+	if len(unknown) > 0 {
+		r.warn(diag.Ignored, annotationPath(AnnotationWeights).String(), "none of the endpoints has the address, or is the Pod, %s",
+			strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
 	}
 }
 

@@ -110,16 +110,19 @@ func (rs *resolver) service(o *manifest.Object[corev1.Service], found *diag.List
 	svc := &Service{Ref: o.Ref, Object: o, Spec: rs.defaulted(&o.Value)}
 	svc.Headless = isHeadless(&svc.Spec)
 	svc.Skipped = skipped(svc)
+	before := len(*found)
 	checkService(r, &o.Value, &svc.Spec)
+	refused := (*found)[before:].HasErrors()
 
 	sources := rs.sources(svc, found)
 	svc.Slices = sortedSlices(sources)
 	out := &resolved{Service: svc, settings: readSettings(r, o.Value.Annotations)}
 	if svc.Skipped != "" {
+		warnWithoutPath(r, svc)
 		return out
 	}
 	out.addrs = parseAddresses(svc)
-	rs.checkAllocated(r, svc)
+	rs.checkAllocated(r, svc, refused)
 	rs.warnService(r, out)
 	out.ports = rs.servicePorts(r, out, sources)
 	rs.warnEndpoints(r, out, sources)

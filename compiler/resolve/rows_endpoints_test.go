@@ -258,6 +258,9 @@ subsets:
 		name: "an Endpoints object where there are no slices",
 		in:   webService + endpoints,
 		want: webHead + "-> 10.1.0.1:8080 10.1.0.3:8081",
+		say: []string{
+			"8:1: warning: endpoints demo/web: service demo/web has no ClusterIP of family IPv6: these endpoints are not used",
+		},
 	}, {
 		name: "slices win",
 		in: webService + endpoints + slice("web-1", ofWeb,

@@ -153,6 +153,10 @@ endpoints: [{addresses: [10.1.0.1]}]`,
 			demo/dns "metrics" TCP IPv4
 			ClusterIP 10.96.0.10:9153
 			-> 10.1.0.1:9154`,
+		say: []string{
+			"10:45: warning: service demo/dns: spec.ports[2].targetPort: not 1: the EndpointSlices of the Service have the port " +
+				"9154",
+		},
 	}, {
 		name: "row 52: a port that no slice has",
 		in: `

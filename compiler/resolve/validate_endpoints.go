@@ -9,6 +9,7 @@ import (
 // checkEndpoints checks a v1 Endpoints object.
 func checkEndpoints(r *report, e *corev1.Endpoints) {
 	r.checkMeta(&e.ObjectMeta, dnsSubdomain)
+	checkOwnAnnotations(r, e.Annotations)
 	for i := range e.Subsets {
 		s := &e.Subsets[i]
 		path := field.NewPath("subsets").Index(i)

@@ -87,4 +87,5 @@ func podIPs(p *corev1.Pod) []corev1.PodIP {
 // checkNode checks the parts of a Node that are read: its name and its labels.
 func checkNode(r *report, n *corev1.Node) {
 	r.checkMeta(&n.ObjectMeta, dnsSubdomain)
+	checkOwnAnnotations(r, n.Annotations)
 }

@@ -24,6 +24,7 @@ const (
 // the zero Addr for one that cannot be used.
 func checkSlice(r *report, s *discoveryv1.EndpointSlice) []netip.Addr {
 	r.checkMeta(&s.ObjectMeta, dnsSubdomain)
+	checkOwnAnnotations(r, s.Annotations)
 	checkSlicePorts(r, s.Ports)
 	switch s.AddressType {
 	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6, discoveryv1.AddressTypeFQDN:

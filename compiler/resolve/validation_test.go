@@ -57,6 +57,9 @@ func TestServiceRefused(t *testing.T) {
 		{"type", serviceYAML(one + "  type: Cluster"), []string{
 			`8:9: spec.type: Unsupported value: "Cluster": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"`,
 		}},
+		{"of a type that there is not nothing more is asked", serviceYAML("  ports: [{port: 80}]\n  type: NodePrt"), []string{
+			`7:9: spec.type: Unsupported value: "NodePrt": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"`,
+		}},
 		{"selector", serviceYAML(one + "  selector:\n    app: a b\n    -x: z"), []string{
 			"9:10: spec.selector: Invalid value: \"a b\": " + labelValueWhy,
 			"10:9: spec.selector: Invalid value: \"-x\": " + qualifiedWhy,
@@ -187,7 +190,6 @@ func TestClusterIPsRefused(t *testing.T) {
 			`6:3: spec.ipFamilyPolicy: Invalid value: "SingleStack": ` + mustDual + "cluster IPs are specified",
 		}},
 		{"families", ips("clusterIP: 10.96.0.1", "ipFamilies: [IPv6, IPv6, IPv5]", "ipFamilyPolicy: Dual"), []string{
-			"6:3: spec.clusterIPs: Required value: svcctl needs an address of each IP family of a dual-stack Service to be written here",
 			"6:14: spec.clusterIPs[0]: Invalid value: \"10.96.0.1\": expected an IPv6 value as indicated by `ipFamilies[0]`",
 			`7:22: spec.ipFamilies[1]: Duplicate value: "IPv6"`,
 			`7:28: spec.ipFamilies[2]: Unsupported value: "IPv5": supported values: "IPv4", "IPv6"`,

@@ -81,7 +81,11 @@ func (rs *resolver) warnEndpoints(r *report, svc *resolved, sources []*source) {
 			familyOf(svc.addrs.cluster[0]))
 	case served > 0:
 		warnPorts(r, svc, sources, made)
+		warnWeights(r, svc.settings.weights, sources)
 		warnNodeless(r, svc, sources)
+		if !made {
+			warnGiven(r, svc, sources)
+		}
 	}
 	if _, ok := svc.Object.Value.Annotations[corev1.AnnotationTopologyMode]; ok && made {
 		r.warn(diag.Ignored, "metadata.annotations["+corev1.AnnotationTopologyMode+"]",
