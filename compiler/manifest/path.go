@@ -28,6 +28,7 @@ const (
 func (p *path) field(name string) {
 	p.segments = append(p.segments, segment{kind: fieldSegment, name: name})
 }
+
 func (p *path) key(name string) {
 	p.segments = append(p.segments, segment{kind: keySegment, name: name})
 }
