@@ -72,7 +72,7 @@ func (d *description) write(w io.Writer) error {
 			text = l.label + ":"
 		}
 		for _, v := range l.values {
-			text += "\t" + plainCell(v)
+			text += "\t" + plain(v)
 		}
 		if _, err := io.WriteString(tw, text+"\n"); err != nil {
 			return err

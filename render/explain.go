@@ -117,7 +117,7 @@ func originWords(e *graph.Element) string {
 	if len(parts) == 0 {
 		return ""
 	}
-	return "  # " + strings.Join(parts, ", ")
+	return "  # " + plain(strings.Join(parts, ", "))
 }
 
 // ExplainJSON writes the same for machines: the packet, and every outcome with its probability and its steps.

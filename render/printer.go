@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -109,12 +110,35 @@ func printYAML(w io.Writer, objects []Object, list bool) error {
 	if err != nil {
 		return err
 	}
-	b, err := yaml.Marshal(doc)
+	b, err := json.Marshal(doc)
 	if err != nil {
+		return err
+	}
+	if b, err = yaml.JSONToYAML(escapedForYAML(b)); err != nil {
 		return err
 	}
 	_, err = w.Write(b)
 	return err
+}
+
+// escapedForYAML escapes the characters that may stand in JSON as they are and not in YAML (YAML 1.1, section 5.1): the
+// conversion reads the one as the other, and would refuse them. In JSON they stand in strings only.
+func escapedForYAML(text []byte) []byte {
+	refused := func(r rune) bool {
+		return '\x7f' <= r && r <= '\u009f' || r == '\ufeff' || r == '\ufffe' || r == '\uffff'
+	}
+	if !bytes.ContainsFunc(text, refused) {
+		return text
+	}
+	out := make([]byte, 0, len(text)+32)
+	for _, r := range string(text) {
+		if refused(r) {
+			out = fmt.Appendf(out, `\u%04x`, r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
 }
 
 // printNames writes "service/web" a line each; kinds outside the core group carry their group.

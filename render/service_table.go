@@ -48,7 +48,8 @@ func externalIPText(s *resolve.Service) string {
 	case corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort:
 		return cmp.Or(external, none)
 	case corev1.ServiceTypeLoadBalancer:
-		ingress := ingressText(s.Object.Value.Status.LoadBalancer.Ingress)
+		// Where no controller writes a status, the address that is asked for is the address.
+		ingress := cmp.Or(ingressText(s.Object.Value.Status.LoadBalancer.Ingress), s.Spec.LoadBalancerIP)
 		if ingress != "" && external != "" {
 			ingress += ","
 		}

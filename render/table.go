@@ -51,18 +51,13 @@ func (t *table) write(w io.Writer, opts TableOptions) error {
 	}
 	for _, row := range rows {
 		for i, cell := range row {
-			row[i] = plainCell(cell)
+			row[i] = plain(cell)
 		}
 		if _, err := io.WriteString(tw, strings.Join(row, "\t")+"\n"); err != nil {
 			return err
 		}
 	}
 	return tw.Flush()
-}
-
-// plainCell keeps a cell on its line and in its column.
-func plainCell(s string) string {
-	return strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`, "\f", `\f`, "\v", `\v`).Replace(s)
 }
 
 // meta is what every row has, whatever the kind.

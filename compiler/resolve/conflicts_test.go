@@ -21,7 +21,7 @@ spec:
 func TestConflicts(t *testing.T) {
 	const deprecated = "spec.externalIPs: deprecated since Kubernetes 1.36; it is still served here"
 	examples := []example{{
-		name: "row 16: one address and port in two Services",
+		name: "one address and port in two Services",
 		in: claimant("b", "10.96.0.2", "externalIPs: [198.51.100.1]", "port: 80") +
 			claimant("a", "10.96.0.1", "externalIPs: [198.51.100.1]", "port: 80"),
 		say: []string{

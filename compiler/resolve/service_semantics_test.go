@@ -6,8 +6,6 @@ import (
 	"testing"
 )
 
-// The rows are those of the table of kube-proxy's behaviour that the design follows.
-
 const webSlice = `
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -31,21 +29,21 @@ spec: {clusterIP: 10.96.0.10, ports: [{port: 80, targetPort: 8080}]}`,
 			ClusterIP 10.96.0.10:80
 			-> 10.1.0.1:8080`,
 	}, {
-		name: "row 1: another proxy's Service",
+		name: "another proxy's Service",
 		in: webSlice + `
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: demo, labels: {service.kubernetes.io/service-proxy-name: ""}}
 spec: {clusterIP: 10.96.0.10, externalIPs: [198.51.100.1], ports: [{port: 80}]}`,
 	}, {
-		name: "row 2: headless",
+		name: "headless",
 		in: webSlice + `
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: demo}
 spec: {clusterIP: None, ports: [{port: 80}]}`,
 	}, {
-		name: "row 2: without a ClusterIP nothing is served, and svcctl says so",
+		name: "without a ClusterIP nothing is served, and svcctl says so",
 		in: webSlice + `
 apiVersion: v1
 kind: Service
@@ -57,14 +55,14 @@ spec:
 				"for a headless Service",
 		},
 	}, {
-		name: "row 3: ExternalName",
+		name: "ExternalName",
 		in: `
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: demo}
 spec: {type: ExternalName, externalName: www.example.com.}`,
 	}, {
-		name: "row 4: each family has its own address",
+		name: "each family has its own address",
 		in: `
 apiVersion: v1
 kind: Service
@@ -102,7 +100,7 @@ endpoints: [{addresses: ['fd00:1::1']}]`,
 			"9:16: warning: service demo/web: spec.externalIPs: deprecated since Kubernetes 1.36; it is still served here",
 		},
 	}, {
-		name: "row 4: addresses of a family without a ClusterIP are not served",
+		name: "addresses of a family without a ClusterIP are not served",
 		in: webSlice + `
 apiVersion: v1
 kind: Service
@@ -122,7 +120,7 @@ status: {loadBalancer: {ingress: [{ip: '2001:db8::1'}]}}`,
 
 func TestServicePorts(t *testing.T) {
 	runAll(t, []example{{
-		name: "rows 8 and 9: ports are joined by name and protocol, never by number",
+		name: "ports are joined by name and protocol, never by number",
 		in: `
 apiVersion: v1
 kind: Service
@@ -158,7 +156,7 @@ endpoints: [{addresses: [10.1.0.1]}]`,
 				"9154",
 		},
 	}, {
-		name: "row 52: a port that no slice has",
+		name: "a port that no slice has",
 		in: `
 apiVersion: v1
 kind: Service
@@ -183,7 +181,7 @@ endpoints: [{addresses: [10.1.0.1]}]`,
 				`and the EndpointSlices of the Service have "http"/UDP, "web"/TCP`,
 		},
 	}, {
-		name: "row 10: a node port in every family",
+		name: "a node port in every family",
 		in: webSlice + `
 apiVersion: v1
 kind: Service
@@ -208,7 +206,7 @@ spec:
 
 func TestExternalAddresses(t *testing.T) {
 	runAll(t, []example{{
-		name: "rows 13 to 15: external IPs and the load balancer's",
+		name: "external IPs and the load balancer's",
 		in: webSlice + `
 apiVersion: v1
 kind: Service
@@ -237,7 +235,7 @@ status:
 			"16:16: warning: service demo/web: spec.externalIPs: deprecated since Kubernetes 1.36; it is still served here",
 		},
 	}, {
-		name: "row 14: the type does not matter to status.loadBalancer",
+		name: "the type does not matter to status.loadBalancer",
 		in: webSlice + `
 apiVersion: v1
 kind: Service

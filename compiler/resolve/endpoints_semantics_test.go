@@ -31,7 +31,7 @@ const ofWeb = "kubernetes.io/service-name: web"
 func TestSlicesUsed(t *testing.T) {
 	const one = "addressType: IPv4\nports: [{port: 8080}]\nendpoints: [{addresses: [10.1.0.1]}]"
 	runAll(t, []example{{
-		name: "row 38: a slice without the label belongs to nobody",
+		name: "a slice without the label belongs to nobody",
 		in:   webService + slice("web-1", "", one),
 		want: webHead + "none",
 		say: []string{
@@ -41,14 +41,14 @@ func TestSlicesUsed(t *testing.T) {
 				"belongs to no Service",
 		},
 	}, {
-		name: "row 38: a slice of a Service that is not there",
+		name: "a slice of a Service that is not there",
 		in:   webService + slice("web-1", ofWeb, one) + slice("other-1", "kubernetes.io/service-name: other", one),
 		want: webHead + "-> 10.1.0.1:8080",
 		say: []string{
 			"16:1: warning: endpointslice demo/other-1: service demo/other is not in the input: these endpoints are not used",
 		},
 	}, {
-		name: "row 39: the label of headless Services keeps a slice out",
+		name: "the label of headless Services keeps a slice out",
 		in:   webService + slice("web-1", ofWeb+`, service.kubernetes.io/headless: ""`, one),
 		want: webHead + "none",
 		say: []string{
@@ -56,7 +56,7 @@ func TestSlicesUsed(t *testing.T) {
 				"from being used, but service demo/web is not headless",
 		},
 	}, {
-		name: "row 40: addressType decides the family",
+		name: "addressType decides the family",
 		in: webService + slice("web-1", ofWeb, "addressType: IPv6\nports: [{port: 8080}]\nendpoints: [{addresses: ['fd00::1']}]") +
 			slice("web-2", ofWeb, "addressType: FQDN\nports: [{port: 8080}]\nendpoints: [{addresses: [web.example.com]}]"),
 		want: webHead + "none",
@@ -66,7 +66,7 @@ func TestSlicesUsed(t *testing.T) {
 				"slice are not used",
 		},
 	}, {
-		name: "row 41: a port without a number",
+		name: "a port without a number",
 		in:   webService + slice("web-1", ofWeb, "addressType: IPv4\nports: [{name: ''}]\nendpoints: [{addresses: [10.1.0.1]}]"),
 		want: webHead + "none",
 		say: []string{
@@ -75,12 +75,12 @@ func TestSlicesUsed(t *testing.T) {
 			"12:9: warning: endpointslice demo/web-1: ports[0].port: a port without a number is not served",
 		},
 	}, {
-		name: "rows 42 and 43: slices add up, and may have other numbers",
+		name: "slices add up, and may have other numbers",
 		in: webService + slice("web-2", ofWeb, "addressType: IPv4\nports: [{port: 8081}]\nendpoints: [{addresses: [10.1.0.1]}]") +
 			slice("web-1", ofWeb, one),
 		want: webHead + "-> 10.1.0.1:8080 10.1.0.1:8081",
 	}, {
-		name: "row 44: the first address only",
+		name: "the first address only",
 		in: webService + slice("web-1", ofWeb,
 			"addressType: IPv4\nports: [{port: 8080}]\nendpoints: [{addresses: [10.1.0.2, 10.1.0.1]}]"),
 		want: webHead + "-> 10.1.0.2:8080",
@@ -89,7 +89,7 @@ func TestSlicesUsed(t *testing.T) {
 				"as in Kubernetes",
 		},
 	}, {
-		name: "row 53: in the order of the addresses",
+		name: "in the order of the addresses",
 		in: webService + slice("web-1", ofWeb, `
 addressType: IPv4
 ports: [{port: 8080}]
@@ -103,22 +103,22 @@ func TestConditions(t *testing.T) {
 		return webService + slice("web-1", ofWeb, "addressType: IPv4\nports: [{port: 8080}]\nendpoints:\n"+endpoints)
 	}
 	runAll(t, []example{{
-		name: "row 45: unset is ready",
+		name: "unset is ready",
 		in: in(`
 - {addresses: [10.1.0.1]}
 - {addresses: [10.1.0.2], conditions: {}}
 - {addresses: [10.1.0.3], conditions: {serving: false}}`),
 		want: webHead + "-> 10.1.0.1:8080 10.1.0.2:8080 10.1.0.3:8080",
 	}, {
-		name: "row 46: ready and terminating is ready",
+		name: "ready and terminating is ready",
 		in:   in(`- {addresses: [10.1.0.1], conditions: {ready: true, terminating: true}}`),
 		want: webHead + "-> 10.1.0.1:8080",
 	}, {
-		name: "row 47: serving, but neither ready nor terminating, is never used",
+		name: "serving, but neither ready nor terminating, is never used",
 		in:   in(`- {addresses: [10.1.0.1], conditions: {ready: false, serving: true, terminating: false}}`),
 		want: webHead + "none",
 	}, {
-		name: "row 59: with nothing ready those that still serve while they terminate are used",
+		name: "with nothing ready those that still serve while they terminate are used",
 		in: in(`
 - {addresses: [10.1.0.1], conditions: {ready: false, serving: true, terminating: true}}
 - {addresses: [10.1.0.2], conditions: {ready: false, serving: false, terminating: true}}
@@ -126,13 +126,13 @@ func TestConditions(t *testing.T) {
 - {addresses: [10.1.0.4], conditions: {ready: false}}`),
 		want: webHead + "-> 10.1.0.1:8080 10.1.0.3:8080",
 	}, {
-		name: "row 59: but not as long as one is ready",
+		name: "but not as long as one is ready",
 		in: in(`
 - {addresses: [10.1.0.1], conditions: {ready: false, serving: true, terminating: true}}
 - {addresses: [10.1.0.2], conditions: {ready: true}}`),
 		want: webHead + "-> 10.1.0.2:8080",
 	}, {
-		name: "row 66: none at all",
+		name: "none at all",
 		in:   in(`- {addresses: [10.1.0.1], conditions: {ready: false, serving: false}}`),
 		want: webHead + "none",
 	}})
@@ -146,11 +146,11 @@ func TestDuplicates(t *testing.T) {
 	const ready, draining, gone = "{ready: true}", "{ready: false, serving: true, terminating: true}",
 		"{ready: false, serving: true}"
 	runAll(t, []example{
-		{name: "row 51: one endpoint", in: in(ready, ready), want: webHead + "-> 10.1.0.1:8080"},
-		{name: "row 51: a terminating one never replaces", in: in(ready, draining), want: webHead + "-> 10.1.0.1:8080"},
-		{name: "row 51: a terminating one is replaced", in: in(draining, ready), want: webHead + "-> 10.1.0.1:8080"},
-		{name: "row 51: even by one that is not ready", in: in(draining, gone), want: webHead + "none"},
-		{name: "row 51: of two the ready one", in: in(gone, ready), want: webHead + "-> 10.1.0.1:8080"},
+		{name: "one endpoint", in: in(ready, ready), want: webHead + "-> 10.1.0.1:8080"},
+		{name: "a terminating one never replaces", in: in(ready, draining), want: webHead + "-> 10.1.0.1:8080"},
+		{name: "a terminating one is replaced", in: in(draining, ready), want: webHead + "-> 10.1.0.1:8080"},
+		{name: "even by one that is not ready", in: in(draining, gone), want: webHead + "none"},
+		{name: "of two the ready one", in: in(gone, ready), want: webHead + "-> 10.1.0.1:8080"},
 	})
 }
 
@@ -165,25 +165,25 @@ spec: {type: NodePort, clusterIP: 10.96.0.10, externalTrafficPolicy: Local, port
 	const head = webHead + "NodePort 0.0.0.0:30080 Local\n"
 	cfg := Config{NodeName: "node-a", Zone: "zone-a"}
 	runAll(t, []example{{
-		name: "row 60: draining endpoints here, ready ones elsewhere", cfg: cfg,
+		name: "draining endpoints here, ready ones elsewhere", cfg: cfg,
 		in: in(`
 - {addresses: [10.1.0.1], nodeName: node-a, conditions: {ready: false, serving: true, terminating: true}}
 - {addresses: [10.1.0.2], nodeName: node-b}`),
 		want: head + "-> 10.1.0.2:8080\n-> here 10.1.0.1:8080",
 	}, {
-		name: "row 60: a ready one here leaves the draining one out", cfg: cfg,
+		name: "a ready one here leaves the draining one out", cfg: cfg,
 		in: in(`
 - {addresses: [10.1.0.1], nodeName: node-a, conditions: {ready: false, serving: true, terminating: true}}
 - {addresses: [10.1.0.2], nodeName: node-a}`),
 		want: head + "-> 10.1.0.2:8080\n-> here 10.1.0.2:8080",
 	}, {
-		name: "row 60: topology has no say in it", cfg: cfg,
+		name: "topology has no say in it", cfg: cfg,
 		in: in(`
 - {addresses: [10.1.0.1], nodeName: node-a, hints: {forZones: [{name: zone-b}]}}
 - {addresses: [10.1.0.2], nodeName: node-b, hints: {forZones: [{name: zone-a}]}}`),
 		want: head + "-> 10.1.0.2:8080\n-> here 10.1.0.1:8080",
 	}, {
-		name: "row 61: endpoints elsewhere count, usable or draining", cfg: cfg,
+		name: "endpoints elsewhere count, usable or draining", cfg: cfg,
 		in:   in(`- {addresses: [10.1.0.2], nodeName: node-b, conditions: {ready: false, serving: true, terminating: true}}`),
 		want: head + "-> 10.1.0.2:8080",
 	}})
@@ -202,36 +202,36 @@ func TestTopology(t *testing.T) {
 - {addresses: [10.1.0.2], hints: {forNodes: [{name: node-b}], forZones: [{name: zone-a}]}}
 - {addresses: [10.1.0.3], hints: {forNodes: [{name: node-c}], forZones: [{name: zone-b}]}}`
 	runAll(t, []example{
-		{name: "row 62: this node", cfg: Config{NodeName: "node-b", Zone: "zone-b"}, in: in(noded), want: webHead + "-> 10.1.0.2:8080"},
+		{name: "this node", cfg: Config{NodeName: "node-b", Zone: "zone-b"}, in: in(noded), want: webHead + "-> 10.1.0.2:8080"},
 		{
-			name: "row 62: else this zone", cfg: Config{NodeName: "node-x", Zone: "zone-a"}, in: in(noded),
+			name: "else this zone", cfg: Config{NodeName: "node-x", Zone: "zone-a"}, in: in(noded),
 			want: webHead + "-> 10.1.0.1:8080 10.1.0.2:8080",
 		},
 		{
-			name: "row 63: this zone", cfg: Config{NodeName: "node-b", Zone: "zone-a"}, in: in(zoned),
+			name: "this zone", cfg: Config{NodeName: "node-b", Zone: "zone-a"}, in: in(zoned),
 			want: webHead + "-> 10.1.0.1:8080 10.1.0.3:8080",
 		},
-		{name: "row 63: several zones", cfg: Config{Zone: "zone-c"}, in: in(zoned), want: webHead + "-> 10.1.0.2:8080"},
+		{name: "several zones", cfg: Config{Zone: "zone-c"}, in: in(zoned), want: webHead + "-> 10.1.0.2:8080"},
 		{
-			name: "row 64: nothing for this zone", cfg: Config{Zone: "zone-x"}, in: in(zoned),
+			name: "nothing for this zone", cfg: Config{Zone: "zone-x"}, in: in(zoned),
 			want: webHead + "-> 10.1.0.1:8080 10.1.0.2:8080 10.1.0.3:8080",
 		},
 		{
-			name: "row 64: this host is in no zone", in: in(zoned),
+			name: "this host is in no zone", in: in(zoned),
 			want: webHead + "-> 10.1.0.1:8080 10.1.0.2:8080 10.1.0.3:8080",
 		},
 		{
-			name: "row 64: one ready endpoint without a hint", cfg: Config{Zone: "zone-a"},
+			name: "one ready endpoint without a hint", cfg: Config{Zone: "zone-a"},
 			in:   in(zoned + "\n- {addresses: [10.1.0.4]}"),
 			want: webHead + "-> 10.1.0.1:8080 10.1.0.2:8080 10.1.0.3:8080 10.1.0.4:8080",
 		},
 		{
-			name: "row 65: hints of endpoints that are not ready", cfg: Config{Zone: "zone-c"},
+			name: "hints of endpoints that are not ready", cfg: Config{Zone: "zone-c"},
 			in:   in(zoned + "\n- {addresses: [10.1.0.4], conditions: {ready: false}}"),
 			want: webHead + "-> 10.1.0.2:8080",
 		},
 		{
-			name: "row 55: the zone of this host's Node", cfg: Config{NodeName: "node-b"},
+			name: "the zone of this host's Node", cfg: Config{NodeName: "node-b"},
 			in: in(zoned) + `
 apiVersion: v1
 kind: Node

@@ -31,15 +31,15 @@ status: {loadBalancer: {ingress: [{ip: 203.0.113.1}, {ip: '2001:db8::1'}]}}`
 			none`
 	}
 	runAll(t, []example{{
-		name: "rows 18 and 19: only the load-balancer IPs, each family its own",
+		name: "only the load-balancer IPs, each family its own",
 		in:   service(`[192.0.2.128/25, " 192.0.2.0/24 ", 10.0.0.0/8, 2001:db8:1::/48]`),
 		want: want(" from [10.0.0.0/8 192.0.2.0/24]", " from [2001:db8:1::/48]"),
 	}, {
-		name: "row 20: a range of everything opens its family",
+		name: "a range of everything opens its family",
 		in:   service(`[192.0.2.0/24, 0.0.0.0/0, 2001:db8:1::/48]`),
 		want: want("", " from [2001:db8:1::/48]"),
 	}, {
-		name: "row 21: a family without a range is open",
+		name: "a family without a range is open",
 		in:   service(`[192.0.2.0/24]`),
 		want: want(" from [192.0.2.0/24]", ""),
 	}})
@@ -63,10 +63,10 @@ spec:
 			-> 10.1.0.1:8080`
 	}
 	runAll(t, []example{{
-		name: "rows 23 and 25: three hours where nothing is said",
+		name: "three hours where nothing is said",
 		in:   service("sessionAffinity: ClientIP"), want: want(" affinity 3h0m0s"),
 	}, {
-		name: "row 24",
+		name: "the timeout that is written",
 		in:   service("sessionAffinity: ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: 86400}}"),
 		want: want(" affinity 24h0m0s"),
 	}, {
@@ -103,7 +103,7 @@ spec:
 	nodeA, nodeC := Config{NodeName: " Node-A "}, Config{NodeName: "node-c"}
 	const all = "-> 10.1.0.1:8080 10.1.0.2:8080 10.1.0.3:8080"
 	runAll(t, []example{{
-		name: "rows 27 and 31: Cluster", cfg: nodeA,
+		name: "Cluster", cfg: nodeA,
 		in: service("type: NodePort"),
 		want: `
 			demo/web "" TCP IPv4
@@ -111,7 +111,7 @@ spec:
 			NodePort 0.0.0.0:30080
 			` + all,
 	}, {
-		name: "row 28: internal Local", cfg: nodeA,
+		name: "internal Local", cfg: nodeA,
 		in: service("type: NodePort\n  internalTrafficPolicy: Local"),
 		want: `
 			demo/web "" TCP IPv4
@@ -120,7 +120,7 @@ spec:
 			` + all + `
 			-> here 10.1.0.1:8080`,
 	}, {
-		name: "row 29: internal Local, none here", cfg: nodeC,
+		name: "internal Local, none here", cfg: nodeC,
 		in: service("type: NodePort\n  internalTrafficPolicy: Local"),
 		want: `
 			demo/web "" TCP IPv4
@@ -128,7 +128,7 @@ spec:
 			NodePort 0.0.0.0:30080
 			` + all,
 	}, {
-		name: "rows 32 to 36 and 48: external Local needs both sets", cfg: nodeA,
+		name: "external Local needs both sets", cfg: nodeA,
 		in: service("type: NodePort\n  externalTrafficPolicy: Local"),
 		want: `
 			demo/web "" TCP IPv4
@@ -137,7 +137,7 @@ spec:
 			` + all + `
 			-> here 10.1.0.1:8080`,
 	}, {
-		name: "row 48: without a node name nothing is local",
+		name: "without a node name nothing is local",
 		in:   service("type: NodePort\n  externalTrafficPolicy: Local"),
 		want: `
 			demo/web "" TCP IPv4
@@ -149,7 +149,7 @@ spec:
 
 func TestExternalPolicyHonoured(t *testing.T) {
 	runAll(t, []example{{
-		name: "row 30: a ClusterIP Service with external IPs", cfg: Config{NodeName: "node-a"},
+		name: "a ClusterIP Service with external IPs", cfg: Config{NodeName: "node-a"},
 		in: threeNodes + `
 apiVersion: v1
 kind: Service
@@ -170,7 +170,7 @@ spec:
 			"20:16: warning: service demo/web: spec.externalIPs: deprecated since Kubernetes 1.36; it is still served here",
 		},
 	}, {
-		name: "row 58: a ClusterIP under Local alone needs no others", cfg: Config{NodeName: "node-a"},
+		name: "a ClusterIP under Local alone needs no others", cfg: Config{NodeName: "node-a"},
 		in: threeNodes + `
 apiVersion: v1
 kind: Service
