@@ -16,6 +16,10 @@ import (
 // takes well under a millisecond.
 const silence = 200 * time.Millisecond
 
+// patience is how long to wait for an answer that has to come: longer than a busy machine leaves a process without a
+// processor, which is seconds.
+const patience = 30 * time.Second
+
 // scene is a network in which the flows of a case can happen.
 type scene struct {
 	*netlab.Lab
@@ -148,11 +152,11 @@ func (s *scene) check(t *testing.T, w flow) {
 	t.Helper()
 	switch w.Want.fate {
 	case reject:
-		s.expect(t, w, netlab.Refused, 0)
+		s.expect(t, w, netlab.Refused, patience)
 	case drop:
 		s.expect(t, w, netlab.Silent, silence)
 	case untouched:
-		if a := s.expect(t, w, netlab.Answered, 0); a.Local != w.To.AddrPort || a.Source.Addr() != w.From {
+		if a := s.expect(t, w, netlab.Answered, patience); a.Local != w.To.AddrPort || a.Source.Addr() != w.From {
 			t.Errorf("%s: %s, want it untouched", w, a)
 		}
 	default:
@@ -194,7 +198,7 @@ func (s *scene) checkEndpoints(t *testing.T, w flow) {
 // answered asks once, checks who answered and what source it saw, and gives the endpoint.
 func (s *scene) answered(t *testing.T, w flow) (endpoint netip.AddrPort, ok bool) {
 	t.Helper()
-	a := s.expect(t, w, netlab.Answered, 0)
+	a := s.expect(t, w, netlab.Answered, patience)
 	if a.Outcome != netlab.Answered {
 		return netip.AddrPort{}, false
 	}
