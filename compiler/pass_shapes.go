@@ -76,20 +76,24 @@ func (s Shape) externalRules() []graph.Rule {
 // another endpoint, and no update loses a connection.
 func (s Shape) tryRules(f graph.Family, slots int, offset uint32) []graph.Rule {
 	var rules []graph.Rule
-	for try := range tries(slots) {
-		rules = append(rules, s.tryRule(f, s.draw(try, uint32(slots), offset)))
+	last := s.tryRule(f, graph.Numgen{Mod: 1, Offset: offset})
+	if s.Hash {
+		if slots > 1 {
+			rules = append(rules, s.tryRule(f, graph.Jhash{
+				X: graph.SourceAddr, Mod: uint32(slots), Seed: hashSeed, Offset: offset,
+			}))
+		}
+		return append(rules, last)
 	}
-	return append(rules, s.tryRule(f, graph.Numgen{Mod: 1, Offset: offset}))
+	for range tries(slots) {
+		rules = append(rules, s.tryRule(f, graph.Numgen{Mod: uint32(slots), Offset: offset}))
+	}
+	return append(rules, last)
 }
 
-// draw is the slot number of a try. Hashes have a seed per try: with one seed for all, a client that hits an empty slot
-// would hit it again.
-func (s Shape) draw(try int, slots, offset uint32) graph.Expr {
-	if s.Hash {
-		return graph.Jhash{X: graph.SourceAddr, Mod: slots, Seed: uint32(mix(uint64(try))), Offset: offset}
-	}
-	return graph.Numgen{Mod: slots, Offset: offset}
-}
+// hashSeed is the seed of source hashing. Without one the kernel draws a random one for every rule, and no two hosts, nor
+// one host after a restart, would send a client to the same endpoint.
+const hashSeed = 0x5bd1e995
 
 func (s Shape) tryRule(f graph.Family, slot graph.Expr) graph.Rule {
 	key := serviceKey

@@ -70,15 +70,38 @@ func place(endpoints []resolve.Endpoint) []int32 {
 	return out
 }
 
-// placeForHash is place for shapes that draw by source hash. The kernel scales a hash to the number of slots by its high
-// bits, so a client that drew slot s of P draws 2s or 2s+1 of 2P: the slots are those of place with their bits reversed,
-// which makes choices nest that way, and most clients keep their endpoint when P doubles.
+// hashSlotCount is P for a service port that chooses by source hash, its endpoints counted by weight. Every slot is taken,
+// by the endpoint that wants it most, so there have to be many more slots than endpoints for their shares to be even (to
+// √(n/P), 13 % for 32 endpoints in 2,048 slots), and P has to stay: another P deals all slots anew.
+func hashSlotCount(n int) int {
+	switch {
+	case n <= 1:
+		return 1
+	case n <= 32:
+		return 2048
+	default:
+		return localSlots
+	}
+}
+
+// placeForHash deals the slots of a service port that chooses by source hash: each goes to the endpoint with the highest
+// hash together with the slot (rendezvous hashing, Thaler and Ravishankar 1998), with as many chances as its weight. An
+// endpoint that leaves gives up its slots and moves nobody else's clients; one that joins takes only its share.
 func placeForHash(endpoints []resolve.Endpoint) []int32 {
-	placed := place(endpoints)
-	out := make([]int32, len(placed))
-	shift := 64 - (bits.Len(uint(len(placed))) - 1)
-	for slot, endpoint := range placed {
-		out[bits.Reverse64(uint64(slot))>>shift] = endpoint
+	claims := claimsOf(endpoints)
+	if len(claims) == 0 {
+		return nil
+	}
+	out := make([]int32, hashSlotCount(len(claims)))
+	for slot := range out {
+		bid := mix(uint64(slot))
+		best, highest := claims[0], mix(claims[0].hash^bid)
+		for _, c := range claims[1:] {
+			if h := mix(c.hash ^ bid); h > highest {
+				best, highest = c, h
+			}
+		}
+		out[slot] = best.endpoint
 	}
 	return out
 }

@@ -17,6 +17,10 @@ import (
 // change small and makes a try that misses rare.
 const MaxEndpoints = 28672
 
+// MaxHashEndpoints is the largest number of endpoints of a port that chooses by source hash, counted by weight. Each of its
+// 32,768 slots is dealt to one of them: with more, their shares would be too uneven to be called shares.
+const MaxHashEndpoints = 1024
+
 // servicePorts gives the ports of a Service in every family it is served in, sorted by family and position. A port that
 // was refused is left out.
 func (rs *resolver) servicePorts(r *report, svc *resolved, sources []*source) []*ServicePort {
@@ -53,12 +57,18 @@ func portField(i int) string {
 }
 
 func checkLimit(r *report, sp *ServicePort, i int) {
-	if n := max(totalWeight(sp.Cluster), totalWeight(sp.Local)); n > MaxEndpoints {
-		r.found.Errorf(diag.Limit, sp.Pos, r.ref, portField(i), "Too many endpoints: %d: a port can have at most %d", n,
-			MaxEndpoints)
-		if n > max(len(sp.Cluster), len(sp.Local)) {
-			(*r.found)[len(*r.found)-1].Hint = "each counts as often as its weight"
-		}
+	limit, hint := MaxEndpoints, ""
+	n := max(totalWeight(sp.Cluster), totalWeight(sp.Local))
+	if n > max(len(sp.Cluster), len(sp.Local)) {
+		hint = "each counts as often as its weight"
+	}
+	if sp.SourceHash {
+		limit = MaxHashEndpoints
+	}
+	if n > limit {
+		r.found.Errorf(diag.Limit, sp.Pos, r.ref, portField(i), "Too many endpoints: %d: a port%s can have at most %d", n,
+			map[bool]string{true: " with source hashing"}[sp.SourceHash], limit)
+		(*r.found)[len(*r.found)-1].Hint = hint
 	}
 }
 

@@ -15,7 +15,8 @@ type Workload struct {
 	Endpoints int // per Service, each with an address of its own from 10.0.0.0/10
 	// Mixed gives each Service one of eight features in turn: a node port (from 30000 on, as long as there are any),
 	// session affinity, a second port over UDP, a load-balancer address with traffic policy Local and source ranges, the
-	// same with affinity, source hashing, no ready endpoint, and none of these. Without it all are plain ClusterIP Services.
+	// same with affinity, no ready endpoint, source hashing, and none of these. Source hashing takes 2,048 slots whatever
+	// the number of endpoints, so only every 64th of its turn gets it. Without Mixed all are plain ClusterIP Services.
 	Mixed bool
 }
 
@@ -39,7 +40,8 @@ const nodePorts = 2768
 
 func (l Workload) feature(i int) feature {
 	f := feature(i) % features
-	if !l.Mixed || f == nodePort && i/int(features) >= nodePorts {
+	turn := i / int(features)
+	if !l.Mixed || f == nodePort && turn >= nodePorts || f == sourceHash && turn%64 != 0 {
 		return plain
 	}
 	return f
