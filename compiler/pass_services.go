@@ -27,25 +27,36 @@ func fillServices(st *state) {
 // node-local ones or both, as its shape needs them.
 func fillEndpoints(st *state) {
 	for _, fs := range st.families {
-		n := 0
-		for _, e := range fs.entries {
-			n += min(e.shape.Cluster, len(e.Cluster)) + min(e.shape.Local, len(e.Local))
-		}
-		elements := make([]graph.Element, 0, n)
-		for _, e := range fs.entries {
-			if e.shape.Cluster > 0 {
-				elements = appendSlots(elements, e, e.cluster, e.Cluster, 0)
-			}
-			if e.shape.Local > 0 {
-				elements = appendSlots(elements, e, e.local, e.Local, localSlots)
-			}
-		}
-		st.fill(fs, graph.EndpointsMap, elements)
+		st.fill(fs, graph.EndpointsMap, fs.slotElements())
 	}
 }
 
-func appendSlots(out []graph.Element, e *entry, slots []int32, endpoints []resolve.Endpoint, offset uint32) []graph.Element {
-	for slot, i := range slots {
+func (fs *familyState) slotElements() []graph.Element {
+	n := 0
+	for _, e := range fs.entries {
+		if e.shape.Cluster > 0 {
+			n += e.cluster.taken
+		}
+		if e.shape.Local > 0 {
+			n += e.local.taken
+		}
+	}
+	elements := make([]graph.Element, 0, n)
+	for _, e := range fs.entries {
+		if e.shape.Cluster > 0 {
+			elements = appendSlots(elements, e, e.cluster, e.Cluster, 0)
+		}
+		if e.shape.Local > 0 {
+			elements = appendSlots(elements, e, e.local, e.Local, localSlots)
+		}
+	}
+	return elements
+}
+
+func appendSlots(
+	out []graph.Element, e *entry, placed placement, endpoints []resolve.Endpoint, offset uint32,
+) []graph.Element {
+	for slot, i := range placed.slots {
 		if i < 0 {
 			continue
 		}

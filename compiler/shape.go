@@ -29,11 +29,11 @@ func shapeOf(p *port, at *resolve.Address) (Shape, bool) {
 	s := Shape{NodePort: at.Kind == resolve.NodePort, Affinity: p.Affinity > 0, Hash: p.SourceHash}
 	switch {
 	case !at.LocalOnly:
-		s.Cluster = len(p.cluster)
+		s.Cluster = len(p.cluster.slots)
 	case at.Kind == resolve.ClusterIP:
-		s.Local = len(p.local)
+		s.Local = len(p.local.slots)
 	default:
-		s.Cluster, s.Local, s.External = len(p.cluster), len(p.local), true
+		s.Cluster, s.Local, s.External = len(p.cluster.slots), len(p.local.slots), true
 	}
 	return s, s.Cluster+s.Local > 0
 }

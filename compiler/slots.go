@@ -33,6 +33,22 @@ func tries(p int) int {
 	return byLog[bits.Len(uint(p))-1]
 }
 
+// placement is which endpoint has which slot.
+type placement struct {
+	slots []int32 // slot → index of the endpoint, -1 for an empty slot; as many as the shape draws from
+	taken int     // how many are not empty
+}
+
+// placementOf places endpoints for drawing at random or by source hash.
+func placementOf(endpoints []resolve.Endpoint, sourceHash bool) placement {
+	if !sourceHash {
+		slots := place(endpoints)
+		return placement{slots, min(resolve.TotalWeight(endpoints), len(slots))}
+	}
+	slots := placeForHash(endpoints)
+	return placement{slots, len(slots)}
+}
+
 // place gives every endpoint a slot, or as many as its weight: the result holds, for each slot, the index of its endpoint,
 // or -1.
 //
@@ -108,7 +124,7 @@ func placeForHash(endpoints []resolve.Endpoint) []int32 {
 
 // claimsOf gives one claim per slot that the endpoints are due.
 func claimsOf(endpoints []resolve.Endpoint) []claim {
-	claims := make([]claim, 0, len(endpoints))
+	claims := make([]claim, 0, resolve.TotalWeight(endpoints))
 	for i := range endpoints {
 		h := hashOf(&endpoints[i])
 		for range max(endpoints[i].Weight, 1) {

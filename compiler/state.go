@@ -39,7 +39,7 @@ type port struct {
 	*resolve.ServicePort
 	proto          graph.Proto
 	owner          *graph.Owner
-	cluster, local []int32 // slot → index of the endpoint, -1 for an empty slot
+	cluster, local placement
 }
 
 // entry is one address of a port: one element of the map "services".
@@ -66,16 +66,12 @@ func newFamilyState(m *resolve.Model, f graph.Family) *familyState {
 		if familyOf(sp.Family) != f {
 			continue
 		}
-		placement := place
-		if sp.SourceHash {
-			placement = placeForHash
-		}
 		p := &port{
 			ServicePort: sp,
 			proto:       protoOf(sp.Protocol),
 			owner:       &graph.Owner{Service: sp.Service.Ref, Port: sp.Name, Pos: sp.Pos},
-			cluster:     placement(sp.Cluster),
-			local:       placement(sp.Local),
+			cluster:     placementOf(sp.Cluster, sp.SourceHash),
+			local:       placementOf(sp.Local, sp.SourceHash),
 		}
 		fs.ports = append(fs.ports, p)
 		for i := range sp.Addresses {

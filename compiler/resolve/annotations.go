@@ -183,7 +183,8 @@ func (rs *resolver) weigh(sp *ServicePort, byName map[string]int, sources []*sou
 	}
 }
 
-func totalWeight(endpoints []Endpoint) int {
+// TotalWeight counts endpoints by their weights: as many as the slots they take.
+func TotalWeight(endpoints []Endpoint) int {
 	n := 0
 	for i := range endpoints {
 		n += max(endpoints[i].Weight, 1)

@@ -58,7 +58,7 @@ func portField(i int) string {
 
 func checkLimit(r *report, sp *ServicePort, i int) {
 	limit, hint := MaxEndpoints, ""
-	n := max(totalWeight(sp.Cluster), totalWeight(sp.Local))
+	n := max(TotalWeight(sp.Cluster), TotalWeight(sp.Local))
 	if n > max(len(sp.Cluster), len(sp.Local)) {
 		hint = "each counts as often as its weight"
 	}
