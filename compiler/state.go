@@ -62,27 +62,43 @@ func newState(m *resolve.Model, cfg Config) *state {
 
 func newFamilyState(m *resolve.Model, f graph.Family) *familyState {
 	fs := &familyState{family: f}
+	var own []*resolve.ServicePort
+	var begin []int // of each port's entries
+	n := 0
 	for _, sp := range m.ServicePorts {
-		if familyOf(sp.Family) != f {
-			continue
-		}
-		p := &port{
-			ServicePort: sp,
-			proto:       protoOf(sp.Protocol),
-			owner:       &graph.Owner{Service: sp.Service.Ref, Port: sp.Name, Pos: sp.Pos},
-			cluster:     placementOf(sp.Cluster, sp.SourceHash),
-			local:       placementOf(sp.Local, sp.SourceHash),
-		}
-		fs.ports = append(fs.ports, p)
-		for i := range sp.Addresses {
-			at := &sp.Addresses[i]
-			e := &entry{port: p, at: at, key: graph.Key{Addr: at.Addr, Proto: p.proto, Port: at.Port}}
-			e.shape, e.serving = shapeOf(p, at)
-			fs.entries = append(fs.entries, e)
+		if familyOf(sp.Family) == f {
+			own, begin = append(own, sp), append(begin, n)
+			n += len(sp.Addresses)
 		}
 	}
+	// One piece of memory for all of a kind: there may be a hundred thousand.
+	ports, owners, entries := make([]port, len(own)), make([]graph.Owner, len(own)), make([]entry, n)
+	fs.ports, fs.entries = make([]*port, len(own)), make([]*entry, n)
+	inParallel(len(own), func(from, to int) {
+		for i := from; i < to; i++ {
+			sp := own[i]
+			owners[i] = graph.Owner{Service: sp.Service.Ref, Port: sp.Name, Pos: sp.Pos}
+			ports[i] = port{
+				ServicePort: sp, proto: protoOf(sp.Protocol), owner: &owners[i],
+				cluster: placementOf(sp.Cluster, sp.SourceHash),
+				local:   placementOf(sp.Local, sp.SourceHash),
+			}
+			fs.ports[i] = &ports[i]
+			for k := range sp.Addresses {
+				e := &entries[begin[i]+k]
+				*e = newEntry(&ports[i], &sp.Addresses[k])
+				fs.entries[begin[i]+k] = e
+			}
+		}
+	})
 	slices.SortStableFunc(fs.entries, func(a, b *entry) int { return a.key.Compare(b.key) })
 	return fs
+}
+
+func newEntry(p *port, at *resolve.Address) entry {
+	e := entry{port: p, at: at, key: graph.Key{Addr: at.Addr, Proto: p.proto, Port: at.Port}}
+	e.shape, e.serving = shapeOf(p, at)
+	return e
 }
 
 // fill gives a set its elements, in canonical order.
