@@ -13,6 +13,13 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 2 && os.Args[1] == "-child" {
+		if err := child(context.Background(), os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(netlab.Main(run))
 }
 
