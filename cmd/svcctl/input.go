@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -88,6 +89,7 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 	// are not: they may be about what is missing only because it could not be decoded.
 	var lacking, meant diag.List
 	in.allocated, lacking = allocate.Allocate(in.bundle, c.config.Allocate(), f.held)
+	defer pauseCollector()()
 	in.model, meant = resolve.Resolve(in.allocated.Bundle, c.config.Resolve())
 	if broken {
 		meant, _ = meant.Split()
@@ -99,8 +101,16 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 	return in, c.judge(found, f)
 }
 
+// pauseCollector keeps the garbage collector from running until the function it gives is called. Nearly all that resolving
+// and compiling make stays until the end of the process, and marking it over and over would cost more than making it.
+func pauseCollector() (resume func()) {
+	percent := debug.SetGCPercent(-1)
+	return func() { debug.SetGCPercent(percent) }
+}
+
 // compile compiles the model.
 func (c *cli) compile(m *resolve.Model, opts ...compiler.Option) (*graph.Ruleset, error) {
+	defer pauseCollector()()
 	rs, err := compiler.Compile(m, c.config.Compiler(), opts...)
 	if err != nil {
 		return nil, systemError("a defect of svcctl, please report it: %w", err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/svcctl/svcctl/compiler"
@@ -69,6 +70,8 @@ func (g *growth) round(text []byte) error {
 	}); err != nil {
 		return err
 	}
+	// As the command line does: nearly all that these phases make stays until the end of the process.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var model *resolve.Model
 	if err := g.resolve.measure(func() error {
 		m, found := resolve.Resolve(bundle, resolve.Config{NodeName: "node-1"})
