@@ -86,11 +86,7 @@ func (c *cli) explain(ctx context.Context, o *explainOptions, src, dst string) e
 func (c *cli) explained(ctx context.Context, f *inputFlags) (*graph.Ruleset, error) {
 	if len(f.paths) > 0 {
 		f.held = heldBy(c.loadRecordQuietly(c.store()))
-		in, err := c.load(ctx, f, notEmpty)
-		if err != nil {
-			return nil, err
-		}
-		return c.compile(in.model)
+		return c.desired(ctx, f)
 	}
 	t, err := c.openTarget(false)
 	if err != nil {

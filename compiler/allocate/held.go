@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/svcctl/svcctl/compiler/diag"
+	"github.com/svcctl/svcctl/compiler/resolve"
 )
 
 // Held is what was chosen for Services that are applied, by "namespace/name". It is what has to be remembered between
@@ -37,7 +38,7 @@ func (a *allocator) keepHeld(held Held) {
 	keep := func(wants []addressWant, in ranges, holding []netip.Addr) {
 		for i := range wants {
 			w := &wants[i]
-			at := slices.IndexFunc(holding, func(h netip.Addr) bool { return familyOf(h) == w.family })
+			at := slices.IndexFunc(holding, func(h netip.Addr) bool { return resolve.FamilyOf(h) == w.family })
 			if at >= 0 && in.contains(holding[at]) && !addrs[holding[at]] {
 				w.addr, w.held = holding[at], true
 				addrs[w.addr] = true

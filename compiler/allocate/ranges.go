@@ -27,7 +27,7 @@ type addressRange struct {
 func rangesOf(prefixes []netip.Prefix) ranges {
 	r := ranges{}
 	for _, p := range prefixes {
-		f := familyOf(p.Addr())
+		f := resolve.FamilyOf(p.Addr())
 		r[f] = append(r[f], rangeOf(p.Masked()))
 	}
 	return r
@@ -79,7 +79,7 @@ func (r *addressRange) contains(a netip.Addr) bool {
 
 // contains reports whether an address can be given out.
 func (rs ranges) contains(a netip.Addr) bool {
-	for _, r := range rs[familyOf(a)] {
+	for _, r := range rs[resolve.FamilyOf(a)] {
 		if r.contains(a) {
 			return true
 		}

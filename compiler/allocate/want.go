@@ -8,10 +8,8 @@ import (
 
 	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/manifest"
+	"github.com/svcctl/svcctl/compiler/resolve"
 )
-
-// labelProxyName gives a Service to another proxy (KEP-2447): nothing here is for it.
-const labelProxyName = "service.kubernetes.io/service-proxy-name"
 
 // want is what one Service lacks.
 type want struct {
@@ -51,7 +49,7 @@ type portCopy struct {
 // want gives what a Service lacks, nil where it lacks nothing.
 func (a *allocator) want(o *manifest.Object[corev1.Service]) *want {
 	spec := &o.Value.Spec
-	if _, other := o.Value.Labels[labelProxyName]; other || spec.ClusterIP == corev1.ClusterIPNone {
+	if _, other := o.Value.Labels[resolve.LabelProxyName]; other || spec.ClusterIP == corev1.ClusterIPNone {
 		return nil
 	}
 	switch spec.Type {
@@ -193,7 +191,7 @@ func (a *allocator) families(o *manifest.Object[corev1.Service]) (families []cor
 	if policy == corev1.IPFamilyPolicySingleStack || len(families) == 2 {
 		return families, written, true
 	}
-	second := otherFamily(families[0])
+	second := resolve.OtherFamily(families[0])
 	switch {
 	case len(a.cluster[second]) > 0:
 		families = append(families, second)
@@ -211,11 +209,11 @@ func givenFamilies(spec *corev1.ServiceSpec) (families []corev1.IPFamily, writte
 		return nil, 0, false
 	}
 	for i, s := range addrs {
-		addr, ok := parseAddr(s)
-		if !ok || i < len(spec.IPFamilies) && spec.IPFamilies[i] != familyOf(addr) {
+		addr, ok := resolve.ParseIP(s)
+		if !ok || i < len(spec.IPFamilies) && spec.IPFamilies[i] != resolve.FamilyOf(addr) {
 			return nil, 0, false
 		}
-		families = append(families, familyOf(addr))
+		families = append(families, resolve.FamilyOf(addr))
 	}
 	families = append(families, spec.IPFamilies[min(len(addrs), len(spec.IPFamilies)):]...)
 	for _, f := range families {
@@ -240,25 +238,5 @@ func (a *allocator) defaultFamily() (corev1.IPFamily, bool) {
 	if len(a.cfg.ServiceCIDRs) == 0 {
 		return "", false
 	}
-	return familyOf(a.cfg.ServiceCIDRs[0].Addr()), true
-}
-
-func familyOf(a netip.Addr) corev1.IPFamily {
-	if a.Is4() {
-		return corev1.IPv4Protocol
-	}
-	return corev1.IPv6Protocol
-}
-
-func otherFamily(f corev1.IPFamily) corev1.IPFamily {
-	if f == corev1.IPv4Protocol {
-		return corev1.IPv6Protocol
-	}
-	return corev1.IPv4Protocol
-}
-
-// parseAddr parses an address as resolve does.
-func parseAddr(s string) (netip.Addr, bool) {
-	a, err := netip.ParseAddr(s)
-	return a, err == nil && !a.Is4In6() && a.Zone() == ""
+	return resolve.FamilyOf(a.cfg.ServiceCIDRs[0].Addr()), true
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/manifest"
+	"github.com/svcctl/svcctl/compiler/resolve"
 )
 
 // takeWritten takes out of the ranges all that is written in any Service, and all that is held. That what one Service has
@@ -88,7 +89,7 @@ func (a *allocator) holders() holders {
 func (a *allocator) takeAddresses(o *manifest.Object[corev1.Service], h *holders) {
 	spec := &o.Value.Spec
 	take := func(s, field string, holders map[netip.Addr]heldBy[addressWant]) {
-		addr, ok := parseAddr(s)
+		addr, ok := resolve.ParseIP(s)
 		if !ok {
 			return
 		}

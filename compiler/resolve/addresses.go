@@ -44,13 +44,13 @@ func (a *externalAddr) path() string {
 func parseAddresses(svc *Service) addresses {
 	var out addresses
 	for _, ip := range svc.Spec.ClusterIPs {
-		a, ok := parseIP(ip)
+		a, ok := ParseIP(ip)
 		if ok && !slices.ContainsFunc(out.cluster, sameFamily(a)) {
 			out.cluster = append(out.cluster, a)
 		}
 	}
 	add := func(ip string, kind AddressKind, field string, index int) {
-		a, ok := parseIP(ip)
+		a, ok := ParseIP(ip)
 		if ok && !slices.ContainsFunc(out.external, func(x externalAddr) bool { return x.addr == a }) {
 			out.external = append(out.external, externalAddr{a, kind, field, index})
 		}
@@ -80,7 +80,7 @@ func sameFamily(a netip.Addr) func(netip.Addr) bool {
 
 // serves reports whether the Service has a cluster address of the family. Only families that it has are served.
 func (a *addresses) serves(f corev1.IPFamily) bool {
-	return slices.ContainsFunc(a.cluster, func(c netip.Addr) bool { return familyOf(c) == f })
+	return slices.ContainsFunc(a.cluster, func(c netip.Addr) bool { return FamilyOf(c) == f })
 }
 
 // sourceRanges gives the ranges by family. A family with no range, or with one that contains everything, is open.
@@ -95,7 +95,7 @@ func sourceRanges(given []string) map[corev1.IPFamily][]netip.Prefix {
 			continue
 		}
 		p := netip.MustParsePrefix(s)
-		f := familyOf(p.Addr())
+		f := FamilyOf(p.Addr())
 		out[f] = append(out[f], p)
 		open[f] = open[f] || p.Bits() == 0
 	}
@@ -115,7 +115,7 @@ func (a *addresses) of(f corev1.IPFamily, spec *corev1.ServiceSpec, p *corev1.Se
 	out := make([]Address, 0, len(a.cluster)+len(a.external)+1)
 	port := uint16(p.Port)
 	for _, c := range a.cluster {
-		if familyOf(c) == f {
+		if FamilyOf(c) == f {
 			out = append(out, Address{Kind: ClusterIP, Addr: c, Port: port, LocalOnly: internal})
 		}
 	}
@@ -123,7 +123,7 @@ func (a *addresses) of(f corev1.IPFamily, spec *corev1.ServiceSpec, p *corev1.Se
 		out = append(out, Address{Kind: NodePort, Addr: unspecified(f), Port: uint16(p.NodePort), LocalOnly: external})
 	}
 	for _, e := range a.external {
-		if familyOf(e.addr) != f {
+		if FamilyOf(e.addr) != f {
 			continue
 		}
 		at := Address{Kind: e.kind, Addr: e.addr, Port: port, LocalOnly: external}

@@ -53,7 +53,7 @@ func (rs *resolver) warnRange(r *report, svc *resolved) {
 			inside = inside || p.Contains(a)
 		}
 		if !inside {
-			i := slices.IndexFunc(svc.Spec.ClusterIPs, func(s string) bool { b, ok := parseIP(s); return ok && a == b })
+			i := slices.IndexFunc(svc.Spec.ClusterIPs, func(s string) bool { b, ok := ParseIP(s); return ok && a == b })
 			r.warn(diag.OutOfRange, clusterIPPlace(&svc.Spec, i), "%s is not in the service CIDRs %v", a, rs.cfg.ServiceCIDRs)
 		}
 	}

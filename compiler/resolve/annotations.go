@@ -67,7 +67,7 @@ func readWeights(r *report, value string) map[string]int {
 	for entry := range strings.SplitSeq(value, ",") {
 		name, text, ok := strings.Cut(strings.TrimSpace(entry), "=")
 		weight, good := parseWeight(text)
-		if addr, isAddr := parseIP(name); isAddr {
+		if addr, isAddr := ParseIP(name); isAddr {
 			name = addr.String()
 		}
 		switch {

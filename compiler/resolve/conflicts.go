@@ -125,7 +125,7 @@ func (svc *resolved) by(path string) string {
 func (svc *resolved) addressPath(kind AddressKind, a netip.Addr) string {
 	if kind == ClusterIP {
 		for i, s := range svc.Spec.ClusterIPs {
-			if b, ok := parseIP(s); ok && a == b {
+			if b, ok := ParseIP(s); ok && a == b {
 				return clusterIPPlace(&svc.Spec, i)
 			}
 		}

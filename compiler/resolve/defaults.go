@@ -83,8 +83,8 @@ func (rs *resolver) defaultFamilies(spec *corev1.ServiceSpec) {
 	families := slices.Clip(spec.IPFamilies)
 	if !headless {
 		for i := len(families); i < len(spec.ClusterIPs); i++ {
-			if a, ok := parseIP(spec.ClusterIPs[i]); ok {
-				families = append(families, familyOf(a))
+			if a, ok := ParseIP(spec.ClusterIPs[i]); ok {
+				families = append(families, FamilyOf(a))
 			}
 		}
 	}
@@ -94,7 +94,7 @@ func (rs *resolver) defaultFamilies(spec *corev1.ServiceSpec) {
 	dual := *spec.IPFamilyPolicy == corev1.IPFamilyPolicyRequireDualStack || headless && *spec.IPFamilyPolicy ==
 		corev1.IPFamilyPolicyPreferDualStack
 	if dual && len(families) == 1 {
-		families = append(families, otherFamily(families[0]))
+		families = append(families, OtherFamily(families[0]))
 	}
 	spec.IPFamilies = families
 }
@@ -102,7 +102,7 @@ func (rs *resolver) defaultFamilies(spec *corev1.ServiceSpec) {
 // defaultFamily is the family of a Service that names neither an address nor a family.
 func (rs *resolver) defaultFamily() corev1.IPFamily {
 	if len(rs.cfg.ServiceCIDRs) > 0 {
-		return familyOf(rs.cfg.ServiceCIDRs[0].Addr())
+		return FamilyOf(rs.cfg.ServiceCIDRs[0].Addr())
 	}
 	return corev1.IPv4Protocol
 }

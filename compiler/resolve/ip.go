@@ -9,23 +9,24 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// familyOf gives the address family. Addresses that are parsed here are never IPv4-mapped.
-func familyOf(a netip.Addr) corev1.IPFamily {
+// FamilyOf gives the address family. Addresses that are parsed here are never IPv4-mapped.
+func FamilyOf(a netip.Addr) corev1.IPFamily {
 	if a.Is4() {
 		return corev1.IPv4Protocol
 	}
 	return corev1.IPv6Protocol
 }
 
-func otherFamily(f corev1.IPFamily) corev1.IPFamily {
+// OtherFamily gives the family that is not f.
+func OtherFamily(f corev1.IPFamily) corev1.IPFamily {
 	if f == corev1.IPv4Protocol {
 		return corev1.IPv6Protocol
 	}
 	return corev1.IPv4Protocol
 }
 
-// parseIP parses an address as the API server's strict rule does: no leading zeros, no IPv4-mapped IPv6 address, no zone.
-func parseIP(s string) (netip.Addr, bool) {
+// ParseIP parses an address as the API server's strict rule does: no leading zeros, no IPv4-mapped IPv6 address, no zone.
+func ParseIP(s string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(s)
 	return a, err == nil && !a.Is4In6() && a.Zone() == ""
 }
@@ -42,7 +43,7 @@ func isCanonical(a netip.Addr, s string) bool {
 // checkIP reports an address that is none, and warns of one that is not canonical. It gives the address and whether it
 // can be used.
 func (r *report) checkIP(s string, path func() *field.Path) (netip.Addr, bool) {
-	a, ok := parseIP(s)
+	a, ok := ParseIP(s)
 	if !ok {
 		r.add(validation.IsValidIPForLegacyField(path(), s, true, nil)...)
 		return a, false

@@ -44,7 +44,7 @@ func FuzzAddresses(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		a, ok := parseIP(s)
+		a, ok := ParseIP(s)
 		if why := validation.IsValidIPForLegacyField(nil, s, true, nil); ok != (len(why) == 0) {
 			t.Errorf("address %q: %v here, the API says %q", s, ok, why.ToAggregate())
 		}

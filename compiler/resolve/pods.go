@@ -39,7 +39,7 @@ func (rs *resolver) indexPods(services []*manifest.Object[corev1.Service], found
 		checkPod(reportOn(found, o), &o.Value)
 		pods[i] = pod{Object: o}
 		for _, ip := range podIPs(&o.Value) {
-			switch a, ok := parseIP(ip.IP); {
+			switch a, ok := ParseIP(ip.IP); {
 			case !ok || isSpecial(a):
 			case a.Is4():
 				pods[i].v4 = a

@@ -131,8 +131,8 @@ func (rs *resolver) service(o *manifest.Object[corev1.Service], found *diag.List
 
 // skipped says why the packet path does not serve a Service, or nothing.
 func skipped(svc *Service) string {
-	if _, ok := svc.Object.Value.Labels[labelProxyName]; ok {
-		return labelProxyName
+	if _, ok := svc.Object.Value.Labels[LabelProxyName]; ok {
+		return LabelProxyName
 	}
 	switch {
 	case svc.Spec.Type == corev1.ServiceTypeExternalName:

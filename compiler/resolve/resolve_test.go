@@ -54,7 +54,7 @@ func checkModel(t *testing.T, m *Model) {
 				t.Errorf("%v belongs to %s and %s", k, other.Service.Ref, sp.Service.Ref)
 			}
 			taken[k] = sp
-			if familyOf(a.Addr) != sp.Family || a.Addr.Is4In6() || a.Port == 0 || a.Addr.IsUnspecified() != (a.Kind == NodePort) {
+			if FamilyOf(a.Addr) != sp.Family || a.Addr.Is4In6() || a.Port == 0 || a.Addr.IsUnspecified() != (a.Kind == NodePort) {
 				t.Errorf("%s has address %+v", sp.Service.Ref, a)
 			}
 			if a.Restricted != (len(a.SourceRanges) > 0) || a.Restricted && a.Kind != LoadBalancerIP {
@@ -66,7 +66,7 @@ func checkModel(t *testing.T, m *Model) {
 		}
 		for _, set := range [][]Endpoint{sp.Cluster, sp.Local} {
 			for i, e := range set {
-				if familyOf(e.Addr.Addr()) != sp.Family || e.Addr.Port() == 0 || i > 0 && set[i-1].Addr.Compare(e.Addr) >= 0 {
+				if FamilyOf(e.Addr.Addr()) != sp.Family || e.Addr.Port() == 0 || i > 0 && set[i-1].Addr.Compare(e.Addr) >= 0 {
 					t.Errorf("%s has endpoints %v", sp.Service.Ref, set)
 				}
 			}

@@ -17,8 +17,9 @@ import (
 
 // Labels of EndpointSlices and Services (k8s.io/kubernetes, pkg/apis/core and pkg/controller).
 const (
-	labelHeadless  = corev1.IsHeadlessService
-	labelProxyName = "service.kubernetes.io/service-proxy-name"
+	labelHeadless = corev1.IsHeadlessService
+	// LabelProxyName gives a Service to another proxy (KEP-2447): nothing here is for it.
+	LabelProxyName = "service.kubernetes.io/service-proxy-name"
 	// labelEndpointsManagedBy is on the Endpoints objects that the endpoints controller writes since Kubernetes 1.33.
 	labelEndpointsManagedBy = "endpoints.kubernetes.io/managed-by"
 	// managedByController and managedByMirroring are values of endpointslice.kubernetes.io/managed-by.
@@ -133,8 +134,8 @@ func mirroredSubset(o *manifest.Object[corev1.Endpoints], i int, t discoveryv1.A
 	s := &source{Slice: &Slice{EndpointSlice: slice, Source: o.Ref, Pos: o.Pos}, used: true}
 	add := func(addresses []corev1.EndpointAddress, list string, ready bool) {
 		for j := range addresses {
-			a, ok := parseIP(addresses[j].IP)
-			if !ok || isSpecial(a) || string(familyOf(a)) != string(t) {
+			a, ok := ParseIP(addresses[j].IP)
+			if !ok || isSpecial(a) || string(FamilyOf(a)) != string(t) {
 				continue
 			}
 			slice.Endpoints = append(slice.Endpoints, mirroredAddress(&addresses[j], a, ready))

@@ -53,7 +53,7 @@ func checkClusterIPs(r *report, svc *corev1.Service, spec *corev1.ServiceSpec) {
 		r.invalid(path, spec.ClusterIPs, "may specify no more than one IP for each IP family")
 	}
 	for i, a := range addrs {
-		if i < len(svc.Spec.IPFamilies) && familyOf(a) != svc.Spec.IPFamilies[i] {
+		if i < len(svc.Spec.IPFamilies) && FamilyOf(a) != svc.Spec.IPFamilies[i] {
 			r.addAt(clusterIPPlace(spec, i), field.Invalid(path.Index(i), spec.ClusterIPs[i],
 				"expected an "+string(svc.Spec.IPFamilies[i])+" value as indicated by `ipFamilies["+strconv.Itoa(i)+"]`"))
 		}
@@ -71,7 +71,7 @@ func checkClusterIPForm(r *report, spec *corev1.ServiceSpec) ([]netip.Addr, bool
 			}
 			continue
 		}
-		a, ok := parseIP(ip)
+		a, ok := ParseIP(ip)
 		switch path := func() *field.Path { return clusterIPsPath.Index(i) }; {
 		case !ok:
 			r.addAt(clusterIPPlace(spec, i), validation.IsValidIPForLegacyField(path(), ip, true, nil)...)

@@ -93,11 +93,11 @@ func checkEndpointAddress(r *report, s string, t discoveryv1.AddressType, i, j i
 	default:
 		return netip.Addr{}
 	}
-	a, ok := parseIP(s)
+	a, ok := ParseIP(s)
 	switch {
 	case !ok || !isCanonical(a, s):
 		r.add(validation.IsValidIP(path(), s)...)
-	case string(familyOf(a)) != string(t):
+	case string(FamilyOf(a)) != string(t):
 		// The API server reports this one without the index.
 		r.addAt(path().String(), field.Invalid(endpointPath(i, "addresses"), s, "must be an "+string(t)+" address"))
 	case isSpecial(a):

@@ -24,9 +24,9 @@ func (rs *resolver) warnService(r *report, svc *resolved) {
 		r.warn(diag.Deprecated, "spec.externalIPs", "deprecated since Kubernetes 1.36; it is still served here")
 	}
 	for i := range svc.addrs.external {
-		if e := &svc.addrs.external[i]; len(svc.addrs.cluster) > 0 && !svc.addrs.serves(familyOf(e.addr)) {
+		if e := &svc.addrs.external[i]; len(svc.addrs.cluster) > 0 && !svc.addrs.serves(FamilyOf(e.addr)) {
 			r.warn(diag.Ignored, e.path(), "%s is not served: the Service has no ClusterIP of family %s", e.addr,
-				familyOf(e.addr))
+				FamilyOf(e.addr))
 		}
 	}
 	if d := spec.TrafficDistribution; d != nil && *d == corev1.ServiceTrafficDistributionPreferClose {
@@ -78,7 +78,7 @@ func (rs *resolver) warnEndpoints(r *report, svc *resolved, sources []*source) {
 		rs.warnSelector(r, svc)
 	case total > 0 && served == 0:
 		r.warn(diag.NoEndpoints, "spec", "no endpoints: its EndpointSlices have none of family %s",
-			familyOf(svc.addrs.cluster[0]))
+			FamilyOf(svc.addrs.cluster[0]))
 	case served > 0:
 		warnPorts(r, svc, sources, made)
 		warnWeights(r, svc.settings.weights, sources)
@@ -119,7 +119,7 @@ func (rs *resolver) warnSelector(r *report, svc *resolved) {
 		return
 	}
 	r.warn(diag.NoEndpoints, "spec.selector", "no endpoints: of the Pods that the selector matches (%s) none has an "+
-		"address of family %s in status.podIPs", podNames(pods), familyOf(svc.addrs.cluster[0]))
+		"address of family %s in status.podIPs", podNames(pods), FamilyOf(svc.addrs.cluster[0]))
 }
 
 func podNames(pods []*pod) string {
