@@ -47,7 +47,7 @@ type Pass struct {
 }
 
 // passes is the whole compilation, in order. The order is that of reference: whatever a pass refers to, an earlier one
-// made. "sizes" is last because it counts the elements of all others.
+// made. "sizes" counts the elements of all others, and "digest" digests everything.
 var passes = []Pass{
 	{"tables", "one table per family, with every set and map of the program, empty", addTables},
 	{"policy-sets", "the address ranges of the configuration", fillPolicySets},
@@ -61,6 +61,7 @@ var passes = []Pass{
 	{"source-ranges", "which sources may use a load-balancer address", fillSourceRanges},
 	{"hooks", "the base chains, and the chains that look packets up", addHooks},
 	{"sizes", "room in every static map, so that the kernel picks its fastest one", setSizes},
+	{"digest", "an empty chain whose name tells what the table holds", addDigest},
 }
 
 // Passes lists the passes in order.

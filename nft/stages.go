@@ -14,7 +14,8 @@ import (
 //   - A packet sees the rules of the generation it began in, but looks elements up in the current one
 //     (net/netfilter/nf_tables_core.c, nft_do_chain; nft_lookup.c). One that meets the change half way gets the new
 //     verdict and would enter a new chain that is still empty for it, and be refused. So chains are there, with their
-//     rules, before anything sends packets to them.
+//     rules, before anything sends packets to them. A chain without rules has nothing to be there for: the one that
+//     carries the digest of the table comes with the content it describes.
 //   - On old kernels, chains that nobody refers to any more go last.
 func stages(p *plan.Plan, k kernel) []*plan.Plan {
 	var before, main, after plan.Plan
@@ -46,7 +47,7 @@ func prepare(c *plan.TableChange, first plan.TableChange) plan.TableChange {
 	isNew := map[string]bool{}
 	var stay []*graph.Chain
 	for _, ch := range c.AddChains {
-		if ch.Hook != nil {
+		if ch.Hook != nil || len(ch.Rules) == 0 {
 			stay = append(stay, ch)
 			continue
 		}

@@ -38,7 +38,9 @@ func (d *dotTable) write() {
 	title := "table " + d.t.Family.String() + " " + d.t.Name
 	d.out.str("\tsubgraph ", quoteDOT("cluster "+d.prefix), " {\n\t\tlabel=", quoteDOT(title), ";\n")
 	for _, c := range d.t.Chains {
-		d.chain(c)
+		if !c.CarriesDigest() { // nothing leads to it
+			d.chain(c)
+		}
 	}
 	for _, s := range d.t.Sets {
 		d.set(s)

@@ -127,6 +127,7 @@ func planChains(t *plan.TableChange, sums *planSums) []planChain {
 				pc.Hook = hookText(c.Hook)
 			}
 			out = append(out, pc)
+			sums.chain(c)
 		}
 		out[i].Rules = out[i].Rules[:0]
 		for _, r := range c.Rules {
@@ -142,6 +143,5 @@ func planChains(t *plan.TableChange, sums *planSums) []planChain {
 	for _, c := range t.DelChains {
 		add("delete", c)
 	}
-	sums.chains += len(out)
 	return out
 }

@@ -1,6 +1,10 @@
 package render
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/svcctl/svcctl/compiler/graph"
+)
 
 // planSums are what a reader wants to know last. A key with new data counts once, as changed.
 type planSums struct {
@@ -15,6 +19,14 @@ func (s *planSums) element(e elementChange) {
 		s.deleted++
 	default:
 		s.changed++
+	}
+}
+
+// chain counts a chain that is added, changed or deleted. The one that carries the digest of a table goes with whatever else
+// changes, and says nothing to a reader.
+func (s *planSums) chain(c *graph.Chain) {
+	if !c.CarriesDigest() {
+		s.chains++
 	}
 }
 

@@ -215,20 +215,27 @@ func (d *planText) chains(t *plan.TableChange) {
 	added := make(map[string]bool, len(t.AddChains))
 	for _, c := range t.AddChains {
 		added[c.Name] = true
+		d.sums.chain(c)
+		if c.CarriesDigest() {
+			continue
+		}
 		d.line("  ", '+', chainTitle(c))
 		d.rules(t.Family, rules[c.Name], '+')
 	}
-	d.sums.chains += len(t.AddChains) + len(t.DelChains)
 	for _, c := range t.SetRules {
 		if added[c.Name] {
 			continue
 		}
-		d.sums.chains++
+		d.sums.chain(c)
 		d.line("  ", '~', chainTitle(c))
 		d.rules(t.Family, d.observed(t, c.Name), '-')
 		d.rules(t.Family, c, '+')
 	}
 	for _, c := range t.DelChains {
+		d.sums.chain(c)
+		if c.CarriesDigest() {
+			continue
+		}
 		d.line("  ", '-', chainTitle(c))
 		d.rules(t.Family, c, '-')
 	}

@@ -59,7 +59,7 @@ type ElementChange struct {
 // Empty reports whether nothing changes.
 func (p *Plan) Empty() bool { return len(p.Tables) == 0 }
 
-// Counts sums up a Plan for people and logs.
+// Counts sums up a Plan for people and logs. The chains that carry digests, which change with everything else, do not count.
 type Counts struct {
 	Tables, Sets, Chains, RuleChains, ElementsAdded, ElementsDeleted int
 }
@@ -71,7 +71,13 @@ func (p *Plan) Count() Counts {
 		t := &p.Tables[i]
 		c.Tables++
 		c.Sets += len(t.AddSets) + len(t.GrowSets) + len(t.DelSets)
-		c.Chains += len(t.AddChains) + len(t.DelChains)
+		for _, chains := range [...][]*graph.Chain{t.AddChains, t.DelChains} {
+			for _, ch := range chains {
+				if !ch.CarriesDigest() {
+					c.Chains++
+				}
+			}
+		}
 		c.RuleChains += len(t.SetRules)
 		for _, e := range t.Elements {
 			c.ElementsAdded += len(e.Add)
