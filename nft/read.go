@@ -16,6 +16,8 @@ type State struct {
 	// Unknown describes what is in these tables and not of svcctl's making, one line each: "ip svcctl chain dispatch rule
 	// 3: its expression \"limit\" is none that svcctl writes".
 	Unknown []string
+
+	counts []map[string]int // by table and set: how many elements the kernel has, -1 where it does not say
 }
 
 // readAttempts is how often a ruleset is read that others keep changing.
@@ -28,6 +30,13 @@ const readAttempts = 5
 //
 // The error is or wraps [ErrConflict] where the ruleset kept changing meanwhile, or [ErrPermission].
 func (c *Conn) Read(ctx context.Context, table string) (*State, error) {
+	return c.read(ctx, table, (*tableReader).readContent)
+}
+
+// read reads the tables of a name, of their content what the function reads, until nothing changes meanwhile.
+func (c *Conn) read(
+	ctx context.Context, table string, content func(*tableReader, context.Context) error,
+) (*State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for range readAttempts {
@@ -35,7 +44,7 @@ func (c *Conn) Read(ctx context.Context, table string) (*State, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, consistent, err := c.readOnce(ctx, table)
+		s, consistent, err := c.readOnce(ctx, table, content)
 		if err != nil {
 			return nil, err
 		}
@@ -52,13 +61,15 @@ func (c *Conn) Read(ctx context.Context, table string) (*State, error) {
 }
 
 // readOnce reads everything; consistent is false where something changed in between.
-func (c *Conn) readOnce(ctx context.Context, table string) (s *State, consistent bool, err error) {
+func (c *Conn) readOnce(
+	ctx context.Context, table string, content func(*tableReader, context.Context) error,
+) (s *State, consistent bool, err error) {
 	s = &State{Ruleset: &graph.Ruleset{}}
 	for _, f := range graph.Families {
 		r := tableReader{conn: c, name: tableSubject{f, table}, sets: make(map[string]*graph.Set)}
 		found, err := r.readTable(ctx)
 		if err == nil && found {
-			err = r.readContent(ctx)
+			err = content(&r, ctx)
 		}
 		if err != nil {
 			return nil, false, fmt.Errorf("reading table %s: %w", r.name, err)
@@ -69,6 +80,7 @@ func (c *Conn) readOnce(ctx context.Context, table string) (s *State, consistent
 		if found {
 			s.Ruleset.Tables = append(s.Ruleset.Tables, r.table)
 			s.Unknown = append(s.Unknown, r.unknown...)
+			s.counts = append(s.counts, r.countsByName())
 		}
 	}
 	return s, true, nil
@@ -130,9 +142,12 @@ func (r *tableReader) readTable(ctx context.Context) (found bool, err error) {
 }
 
 func (r *tableReader) readContent(ctx context.Context) error {
-	for _, read := range [...]func(context.Context) error{
-		r.readSets, r.readElements, r.readChains, r.readRules, r.readForeign,
-	} {
+	return r.inTurn(ctx, r.readSets, r.readElements, r.readChains, r.readRules, r.readForeign)
+}
+
+// inTurn reads one thing after the other, until something changes meanwhile.
+func (r *tableReader) inTurn(ctx context.Context, reads ...func(context.Context) error) error {
+	for _, read := range reads {
 		if err := read(ctx); err != nil || r.changed {
 			return err
 		}

@@ -29,12 +29,20 @@ func (c *Conn) VerifyCounts(ctx context.Context, rs *graph.Ruleset) error {
 			if !ok {
 				return &CountError{Set: setSubject{r.name, s}.String(), Want: len(s.Elements), Got: -1}
 			}
-			if !s.Dynamic && !sameCount(t.Family, s, got) {
-				return &CountError{Set: setSubject{r.name, s}.String(), Want: len(s.Elements), Got: got}
+			if err := checkCount(t.Family, setSubject{r.name, s}, s, got); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// checkCount compares the elements that a static set should have with the number that the kernel gives.
+func checkCount(f graph.Family, subject setSubject, want *graph.Set, got int) error {
+	if want.Dynamic || sameCount(f, want, got) {
+		return nil
+	}
+	return &CountError{Set: subject.String(), Want: len(want.Elements), Got: got}
 }
 
 // sameCount compares the elements that a set should have with the number that the kernel gives, -1 where it gives none.
