@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/svcctl/svcctl/compiler/graph"
 )
@@ -67,24 +69,24 @@ func (s *State) With(known *graph.Ruleset, generation uint32) (*graph.Ruleset, e
 
 // fill gives a surveyed set the elements of a known one.
 func (s *State) fill(table int, set, known *graph.Set, untouched bool) (*graph.Set, error) {
+	with := *set // whoever adds what was learnt must not add it to the survey
 	if set.Dynamic {
-		return set, nil
+		return &with, nil
 	}
 	t := s.Ruleset.Tables[table]
 	subject := setSubject{tableSubject{t.Family, t.Name}, set}
 	got := s.counts[table][set.Name]
 	switch {
 	case known == nil:
-		return set, fmt.Errorf("%s should not be there", subject)
+		return &with, fmt.Errorf("%s should not be there", subject)
 	case untouched:
 	case got < 0: // older kernels have no NFTA_SET_COUNT
-		return set, fmt.Errorf("%s: the kernel does not say how many elements it has", subject)
+		return &with, fmt.Errorf("%s: the kernel does not say how many elements it has", subject)
 	default:
 		if err := checkCount(t.Family, subject, known, got); err != nil {
-			return set, err
+			return &with, err
 		}
 	}
-	with := *set
 	with.Elements = known.Elements
 	return &with, nil
 }
@@ -102,12 +104,33 @@ func sameDigest(t, known *graph.Table) error {
 	return nil
 }
 
+// Same reports whether two surveys saw the same, whatever the packet path learnt in between and whatever became of other
+// tables.
+func (s *State) Same(o *State) bool {
+	if !slices.Equal(s.Unknown, o.Unknown) || !reflect.DeepEqual(s.Ruleset, o.Ruleset) {
+		return false
+	}
+	for i, t := range s.Ruleset.Tables { // the other has the same ones
+		for _, set := range t.Sets {
+			if !set.Dynamic && s.counts[i][set.Name] != o.counts[i][set.Name] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Elements gives how many elements the static sets of the tables have, as far as the kernel says.
+func (s *State) Elements() int { return s.count(false) }
+
 // Learnt gives how many elements the packet path has put into the dynamic sets of the tables, as far as the kernel says.
-func (s *State) Learnt() int {
+func (s *State) Learnt() int { return s.count(true) }
+
+func (s *State) count(dynamic bool) int {
 	n := 0
 	for i, t := range s.Ruleset.Tables {
 		for _, set := range t.Sets {
-			if set.Dynamic {
+			if set.Dynamic == dynamic {
 				n += max(s.counts[i][set.Name], 0)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/svcctl/svcctl/compiler/allocate"
+	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/internal/state"
 )
 
@@ -62,15 +63,16 @@ func TestChosenFromAnOldRecord(t *testing.T) {
 	}{{nil, exitDone}, {[]allocate.Assignment{{Field: "spec.clusterIP"}}, exitConflict}} {
 		a := &application{cli: c, store: store, in: &input{allocated: &allocate.Result{Assignments: x.chosen}}}
 		a.known = c.loadRecordQuietly(store)
-		first, err := a.lock(t.Context(), nil)
+		first, err := a.lock(t.Context(), &target{cli: c})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := store.Save(&state.Record{Namespace: identity, Generation: uint32(len(x.chosen))}); err != nil {
+		if err := store.Save(&state.Record{Namespace: identity, Generation: uint32(len(x.chosen))},
+			state.NewContent(nil, &graph.Ruleset{})); err != nil {
 			t.Fatal(err)
 		}
 		c.release(first)
-		lock, err := a.lock(t.Context(), nil)
+		lock, err := a.lock(t.Context(), &target{cli: c})
 		var coded *exitError
 		if got := errors.As(err, &coded); got != (x.code == exitConflict) || got && coded.code != x.code {
 			t.Errorf("%d choices: got %v", len(x.chosen), err)

@@ -69,6 +69,7 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 		return err
 	}
 	o.input.held = heldBy(known)
+	applied := c.recall(store, known)
 	in, err := c.load(ctx, &o.input, func(b *manifest.Bundle) (*manifest.Bundle, error) {
 		switch {
 		case len(b.Services) == 0:
@@ -76,14 +77,14 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 		case o.prune:
 			return b, nil
 		default:
-			return c.mergeApplied(known, b)
+			return c.mergeApplied(store, known, b)
 		}
 	})
 	if err != nil {
 		return err
 	}
 	a := &application{
-		cli: c, store: store, known: known, in: in, files: o.input.paths, dryRun: o.dryRun, force: o.force,
+		cli: c, store: store, known: known, applied: applied, in: in, files: o.input.paths, dryRun: o.dryRun, force: o.force,
 		merged: !o.prune,
 	}
 	out, err := a.carryOut(ctx)
@@ -113,11 +114,13 @@ type application struct {
 	cli    *cli
 	store  *state.Store
 	known  *state.Record // what was applied before; nil: not known
-	in     *input
-	files  []string
-	dryRun bool
-	force  bool
-	merged bool // the input is made from the record, so the record must not change meanwhile
+	// applied gives the ruleset of known, or nil.
+	applied func() *graph.Ruleset
+	in      *input
+	files   []string
+	dryRun  bool
+	force   bool
+	merged  bool // the input is made from the record, so the record must not change meanwhile
 }
 
 // carryOut compiles the input, commits it and records it. Where the commit was made but something after it failed, there
@@ -133,6 +136,8 @@ func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 		return nil, err
 	}
 	defer t.close()
+	t.expect(a.known, a.applied())
+	t.expect(nil, desired)
 	if !a.dryRun {
 		lock, err := a.lock(ctx, t)
 		if err != nil {
@@ -161,7 +166,7 @@ func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 	if !ch.plan.Empty() {
 		problems = append(problems, t.conn.VerifyCounts(after, desired), t.forgetGone(after, ch, desired))
 	}
-	return out, errors.Join(append(problems, a.record(ch))...)
+	return out, errors.Join(append(problems, a.record(ch, desired))...)
 }
 
 // checkNothingApplied makes sure that a missing record means that nothing is applied: what is, would be lost.
@@ -179,16 +184,20 @@ func (a *application) checkNothingApplied(ctx context.Context, t *target) error 
 
 // lock takes the lock. What was known before it was taken may be old by now.
 func (a *application) lock(ctx context.Context, t *target) (*state.Lock, error) {
-	lock, err := a.store.Lock()
+	lock, err := a.store.Lock(a.cli.command)
 	if err != nil {
 		return nil, a.cli.lockError(ctx, t, err)
 	}
-	known := a.cli.loadRecordQuietly(a.store)
+	if a.store.Current(a.known) {
+		return lock, nil
+	}
 	// What Services keep was read from the record, too.
-	if (a.merged || len(a.in.allocated.Assignments) > 0) && !state.Same(a.known, known) {
+	if a.merged || len(a.in.allocated.Assignments) > 0 {
 		a.cli.release(lock)
 		return nil, conflictError("another svcctl changed what is applied in the meantime: run the command again")
 	}
-	a.known = known
+	a.known = a.cli.loadRecordQuietly(a.store)
+	t.expected = nil
+	t.expect(a.known, a.cli.recall(a.store, a.known)())
 	return lock, nil
 }

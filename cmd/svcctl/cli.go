@@ -20,9 +20,10 @@ type cli struct {
 	flags      *pflag.FlagSet // the global ones
 	configFile string
 
-	config config.Config
-	log    *slog.Logger
-	out    *bufio.Writer // standard output
+	command string // what is run, "svcctl apply"
+	config  config.Config
+	log     *slog.Logger
+	out     *bufio.Writer // standard output
 }
 
 // run makes the function that cobra calls of one that does a command's work: it reads the configuration first.
@@ -40,6 +41,7 @@ func (c *cli) run(work func(ctx context.Context, args []string) error) func(*cob
 func (c *cli) runUnconfigured(work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
+		c.command = cmd.CommandPath()
 		c.out = bufio.NewWriterSize(c.env.stdout, 64<<10)
 		err := work(ctx, args)
 		if flushErr := c.out.Flush(); flushErr != nil && (err == nil || errors.Is(err, errDifferent)) {

@@ -68,7 +68,7 @@ func (c *cli) deleteAll(ctx context.Context, force bool) error {
 	}
 	defer t.close()
 	store := c.store()
-	lock, err := store.Lock()
+	lock, err := store.Lock(c.command)
 	if err != nil {
 		return c.lockError(ctx, t, err)
 	}
@@ -131,13 +131,19 @@ func (c *cli) deleteServices(ctx context.Context, o *deleteOptions) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	in, err := c.understand(known.Sources, &inputFlags{quiet: true, held: heldBy(known)}, func(b *manifest.Bundle) (*manifest.Bundle, error) {
+	manifests, err := store.Manifests(known)
+	if err != nil {
+		return systemError("delete -f needs what was applied: %w", err)
+	}
+	in, err := c.understand(manifests, &inputFlags{quiet: true, held: heldBy(known)}, func(b *manifest.Bundle) (*manifest.Bundle, error) {
 		return b.Without(gone), nil
 	})
 	if err != nil {
 		return err
 	}
-	a := &application{cli: c, store: store, known: known, in: in, files: known.Files, merged: true}
+	a := &application{
+		cli: c, store: store, known: known, applied: c.recall(store, known), in: in, files: known.Files, merged: true,
+	}
 	out, err := a.carryOut(ctx)
 	if out != nil {
 		for _, s := range gone {

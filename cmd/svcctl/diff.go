@@ -15,6 +15,7 @@ import (
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/plan"
+	"github.com/svcctl/svcctl/internal/state"
 	"github.com/svcctl/svcctl/render"
 )
 
@@ -60,9 +61,12 @@ func (c *cli) diff(ctx context.Context, o *diffOptions) error {
 	if err := checkFormat(o.output, "text", "nft", "json"); err != nil {
 		return err
 	}
+	var known *state.Record
 	if o.base == "" {
-		o.input.held = heldBy(c.loadRecord(c.store()))
+		known = c.loadRecord(c.store())
+		o.input.held = heldBy(known)
 	}
+	applied := c.recall(c.store(), known)
 	desired, err := c.desired(ctx, &o.input)
 	if err != nil {
 		return err
@@ -76,7 +80,7 @@ func (c *cli) diff(ctx context.Context, o *diffOptions) error {
 			return c.diffRendered(o, text, format, desired)
 		}
 	}
-	observed, err := c.observed(ctx, o)
+	observed, err := c.observed(ctx, o, known, applied(), desired)
 	if err != nil {
 		return err
 	}
@@ -102,7 +106,9 @@ func (c *cli) desired(ctx context.Context, f *inputFlags) (*graph.Ruleset, error
 func notEmpty(b *manifest.Bundle) (*manifest.Bundle, error) { return b, checkNotEmpty(b) }
 
 // observed gives what to compare with: other manifests, compiled, or the kernel.
-func (c *cli) observed(ctx context.Context, o *diffOptions) (*graph.Ruleset, error) {
+func (c *cli) observed(
+	ctx context.Context, o *diffOptions, known *state.Record, applied, desired *graph.Ruleset,
+) (*graph.Ruleset, error) {
 	if o.base != "" {
 		return c.desired(ctx, &inputFlags{paths: []string{o.base}, recursive: o.input.recursive, quiet: true})
 	}
@@ -111,11 +117,13 @@ func (c *cli) observed(ctx context.Context, o *diffOptions) (*graph.Ruleset, err
 		return nil, err
 	}
 	defer t.close()
-	st, err := t.read(ctx)
+	t.expect(known, applied)
+	t.expect(nil, desired)
+	ch, err := t.apply(ctx, func(observed *graph.Ruleset) *plan.Plan { return plan.Diff(observed, desired) }, true)
 	if err != nil {
 		return nil, err
 	}
-	return st.Ruleset, nil
+	return ch.observed, nil
 }
 
 func (c *cli) printPlan(p *plan.Plan, format string, observed, desired *graph.Ruleset) error {

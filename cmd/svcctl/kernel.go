@@ -5,20 +5,22 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/svcctl/svcctl/compiler"
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/plan"
 	"github.com/svcctl/svcctl/nft"
 )
 
-// maxTries is how often a plan is made anew because somebody else changed nftables in the meantime.
-const maxTries = 5
+// maxTries is how often a transaction is sent again because somebody else changed nftables in the meantime.
+const maxTries = 20
 
 // target is the tables of ours in one network namespace.
 type target struct {
 	cli   *cli
 	conn  *nft.Conn
 	force bool // take over tables that are not ours
+	// expected are the rulesets that the kernel may have, the most likely one first.
+	expected []expectation
+	warned   bool // about a kernel that has something else
 }
 
 // openTarget connects to the kernel.
@@ -37,65 +39,84 @@ func (t *target) close() {
 	}
 }
 
-// read reads our tables. Tables of our name that svcctl did not write are a conflict, unless it is told to take them over.
-func (t *target) read(ctx context.Context) (*nft.State, error) {
-	st, err := t.conn.Read(ctx, t.cli.config.Table)
-	if err != nil {
-		return nil, err
-	}
-	for _, table := range st.Ruleset.Tables {
-		if table.Comment == compiler.TableComment || t.force {
-			continue
-		}
-		return nil, conflictError("the table %s %s was not written by svcctl (it does not have the comment %q): "+
-			"--force takes it over, --table names another", table.Family, table.Name, compiler.TableComment)
-	}
-	for _, what := range st.Unknown {
-		t.cli.log.Warn("not of svcctl's making", "what", what)
-	}
-	t.cli.log.Debug("read the kernel", "generation", st.Generation, "tables", len(st.Ruleset.Tables))
-	return st, nil
-}
-
 // planner makes a plan from what is in the kernel.
 type planner func(observed *graph.Ruleset) *plan.Plan
 
 // change is what a commit did.
 type change struct {
-	observed   *graph.Ruleset // before it
-	plan       *plan.Plan
-	generation uint32 // after it
+	*observation                // before it
+	observed     *graph.Ruleset // the ruleset of it
+	plan         *plan.Plan
+	generation   uint32 // after it
 }
 
-// apply makes a plan and carries it out, once more from the start whenever somebody else was faster. With dryRun it stops
-// before the kernel changes. An empty plan is not sent.
+// apply makes a plan and carries it out, once more whenever somebody else was faster. With dryRun it stops before the
+// kernel changes. An empty plan is not sent.
 func (t *target) apply(ctx context.Context, decide planner, dryRun bool) (*change, error) {
-	for try := 1; ; try++ {
-		st, err := t.read(ctx)
-		if err != nil {
-			return nil, err
+	tries := 0
+	for {
+		ch, err := t.plan(ctx, decide)
+		if err != nil || ch.plan.Empty() || dryRun {
+			return ch, err
 		}
-		ch := &change{observed: st.Ruleset, plan: decide(st.Ruleset), generation: st.Generation}
-		if ch.plan.Empty() || dryRun {
-			return ch, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		// From here on an interruption is too late: the transaction is one message, and its answer decides what is said
-		// and recorded.
-		err = t.commit(context.WithoutCancel(ctx), ch)
-		if err == nil {
-			return ch, nil
-		}
-		if !errors.Is(err, nft.ErrConflict) {
-			return nil, refused(err)
-		}
-		t.cli.log.Info("nftables changed in the meantime, planning again", "try", try, "generation", st.Generation)
-		if try == maxTries {
-			return nil, fmt.Errorf("gave up after %d tries: %w", maxTries, err)
+		for tries++; ; tries++ {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			// From here on an interruption is too late: the transaction is one message, and its answer decides what is said
+			// and recorded.
+			err = t.commit(context.WithoutCancel(ctx), ch)
+			if err == nil {
+				return ch, nil
+			}
+			if !errors.Is(err, nft.ErrConflict) {
+				return nil, refused(err)
+			}
+			t.cli.log.Info("nftables changed in the meantime, planning again", "try", tries, "generation", ch.generation)
+			if tries >= maxTries {
+				return nil, fmt.Errorf("gave up after %d tries: %w", tries, err)
+			}
+			// Mostly somebody changed tables of their own. Then the plan is still right, and is sent at once: somebody who
+			// does that a thousand times a second leaves no time to plan.
+			if same, err := t.still(ctx, ch); err != nil {
+				return nil, err
+			} else if !same {
+				break // and plan again
+			}
 		}
 	}
+}
+
+// plan observes the kernel and makes a plan from what is there.
+func (t *target) plan(ctx context.Context, decide planner) (*change, error) {
+	obs, err := t.observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if obs.difference != "" && !t.warned {
+		t.warned = true
+		t.cli.notef("warning: the kernel does not have what was applied: %s", obs.difference)
+	}
+	ch := &change{observation: obs, observed: obs.ruleset, plan: decide(obs.ruleset), generation: obs.generation}
+	if !removesEndpoints(ch.plan) {
+		return ch, nil
+	}
+	// Clients that are remembered at what goes are forgotten in the same transaction.
+	if err := t.learn(ctx, obs); err != nil {
+		return nil, err
+	}
+	ch.plan = decide(obs.ruleset)
+	return ch, nil
+}
+
+// still reports whether our tables are what the plan was made from, and moves it to the present generation.
+func (t *target) still(ctx context.Context, ch *change) (bool, error) {
+	st, err := t.survey(ctx)
+	if err != nil {
+		return false, err
+	}
+	ch.generation = st.Generation
+	return st.Same(ch.survey), nil
 }
 
 func (t *target) commit(ctx context.Context, ch *change) error {

@@ -55,38 +55,76 @@ func disturb(t *testing.T) {
 	}
 }
 
-// Somebody who changes nftables between our reading and our committing costs a new plan, not the result; somebody who
-// never stops costs maxTries of them, and then it is a conflict and nothing was changed.
+// Somebody who changes other tables between our reading and our committing costs one more try, and not even a new plan.
+// Somebody who never stops costs maxTries of them, and then it is a conflict and nothing was changed.
 func TestApplyAgainstAnotherWriter(t *testing.T) {
 	target, desired := newTarget(t)
-	tries := 0
-	disturbed := func(times int) planner {
-		tries = 0
-		return func(observed *graph.Ruleset) *plan.Plan {
-			if tries++; tries <= times {
-				disturb(t)
-			}
-			return plan.Diff(observed, desired)
-		}
+	plans, left := 0, 0
+	decide := func(observed *graph.Ruleset) *plan.Plan {
+		plans++
+		return plan.Diff(observed, desired)
 	}
-	_, err := target.apply(t.Context(), disturbed(maxTries), false)
-	if !errors.Is(err, nft.ErrConflict) || tries != maxTries {
-		t.Fatalf("got %v after %d tries, want a conflict after %d", err, tries, maxTries)
+	target.cli.env.now = func() time.Time { // asked for at the last moment before a commit
+		if left > 0 {
+			left--
+			disturb(t)
+		}
+		return time.Now()
+	}
+	left = maxTries
+	_, err := target.apply(t.Context(), decide, false)
+	if !errors.Is(err, nft.ErrConflict) || left != 0 || plans != 1 {
+		t.Fatalf("got %v after %d tries and %d plans, want a conflict after %d tries and one plan", err, maxTries-left, plans, maxTries)
 	}
 	got := classify(t.Context(), err)
-	if got.code != exitConflict || !strings.Contains(got.Error(), "gave up after 5 tries") {
+	if got.code != exitConflict || !strings.Contains(got.Error(), "gave up after 20 tries") {
 		t.Errorf("it is told as %d %v", got.code, got)
 	}
 	if st, err := target.conn.Read(t.Context(), "svcctl"); err != nil || len(st.Ruleset.Tables) != 0 {
 		t.Fatalf("after the conflict there are %d tables (%v), want none", len(st.Ruleset.Tables), err)
 	}
-	ch, err := target.apply(t.Context(), disturbed(maxTries-1), false)
-	if err != nil || ch.plan.Empty() {
-		t.Fatalf("the last try was undisturbed: got %v", err)
+	left, plans = maxTries-1, 0
+	ch, err := target.apply(t.Context(), decide, false)
+	if err != nil || ch.plan.Empty() || plans != 1 {
+		t.Fatalf("the last try was undisturbed: got %v and %d plans", err, plans)
 	}
-	ch, err = target.apply(t.Context(), disturbed(0), false)
+	ch, err = target.apply(t.Context(), decide, false)
 	if err != nil || !ch.plan.Empty() {
 		t.Errorf("a second time: error %v, and a plan that is not empty", err)
+	}
+}
+
+// Somebody who changes our own tables between our reading and our committing has the plan made anew.
+func TestApplyPlansAgain(t *testing.T) {
+	target, desired := newTarget(t)
+	if _, err := target.apply(t.Context(), func(o *graph.Ruleset) *plan.Plan { return plan.Diff(o, desired) }, false); err != nil {
+		t.Fatal(err)
+	}
+	more, err := target.cli.compile(affinityModel("10.1.0.1:8080"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	disturbed := false
+	target.cli.env.now = func() time.Time {
+		if !disturbed {
+			disturbed = true
+			if out, err := exec.CommandContext(t.Context(), "nft", "add chain ip svcctl stranger").CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+		return time.Now()
+	}
+	plans := 0
+	_, err = target.apply(t.Context(), func(o *graph.Ruleset) *plan.Plan {
+		plans++
+		return plan.Diff(o, more)
+	}, false)
+	if err != nil || plans != 2 {
+		t.Fatalf("%v after %d plans, want two", err, plans)
+	}
+	st, err := target.conn.Read(t.Context(), "svcctl")
+	if err != nil || st.Ruleset.Table(graph.IPv4).Chain("stranger") != nil || !plan.Diff(st.Ruleset, more).Empty() {
+		t.Errorf("%v; the stranger's chain is still there, or something else is missing", err)
 	}
 }
 

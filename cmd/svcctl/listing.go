@@ -59,7 +59,11 @@ func (c *cli) look(ctx context.Context, s *scope) (*input, error) {
 		return nil, systemError("%w; -f says what to look at instead", err)
 	}
 	s.input.held = heldBy(record)
-	return c.understand(record.Sources, &s.input, nil)
+	manifests, err := store.Manifests(record)
+	if err != nil {
+		return nil, systemError("%w; -f says what to look at instead", err)
+	}
+	return c.understand(manifests, &s.input, nil)
 }
 
 // services gives the Services in the scope.

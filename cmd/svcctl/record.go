@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io/fs"
 	"maps"
-	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/svcctl/svcctl/compiler/allocate"
 	"github.com/svcctl/svcctl/compiler/diag"
+	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/resolve"
 	"github.com/svcctl/svcctl/internal/state"
@@ -57,6 +56,23 @@ func (c *cli) readRecord(store *state.Store) (*state.Record, error) {
 	return r, nil
 }
 
+// recall begins to read the ruleset that was committed with a record, and gives the function that waits for it. It gives nil
+// where there is no record or no such ruleset: then the kernel is read instead.
+func (c *cli) recall(store *state.Store, r *state.Record) func() *graph.Ruleset {
+	if r == nil {
+		return func() *graph.Ruleset { return nil }
+	}
+	read := make(chan *graph.Ruleset, 1)
+	go func() {
+		rs, err := store.Applied(r)
+		if err != nil {
+			c.log.Info("the kernel will be read instead", "error", err)
+		}
+		read <- rs
+	}()
+	return func() *graph.Ruleset { return <-read }
+}
+
 // heldBy gives what Services keep of what was allocated to them when the record was made.
 func heldBy(r *state.Record) allocate.Held {
 	if r == nil {
@@ -66,11 +82,11 @@ func heldBy(r *state.Record) allocate.Held {
 }
 
 // mergeApplied adds what is applied to the input; where both have an object, the input's counts.
-func (c *cli) mergeApplied(known *state.Record, newer *manifest.Bundle) (*manifest.Bundle, error) {
+func (c *cli) mergeApplied(store *state.Store, known *state.Record, newer *manifest.Bundle) (*manifest.Bundle, error) {
 	if known == nil {
 		return newer, nil
 	}
-	older, err := c.decodeRecord(known)
+	older, err := c.decodeRecord(store, known)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +94,12 @@ func (c *cli) mergeApplied(known *state.Record, newer *manifest.Bundle) (*manife
 }
 
 // decodeRecord decodes the manifests of a record. They were accepted when they were recorded.
-func (c *cli) decodeRecord(r *state.Record) (*manifest.Bundle, error) {
-	b, found := manifest.Decode(r.Sources, manifest.Options{})
+func (c *cli) decodeRecord(store *state.Store, r *state.Record) (*manifest.Bundle, error) {
+	manifests, err := store.Manifests(r)
+	if err != nil {
+		return nil, systemError("%w", err)
+	}
+	b, found := manifest.Decode(manifests, manifest.Options{})
 	if found.HasErrors() {
 		return nil, c.judge(found, &inputFlags{quiet: true})
 	}
@@ -106,7 +126,7 @@ func (c *cli) release(lock *state.Lock) {
 }
 
 // record remembers what is applied now. Where it is what was known before, the record stays as it is.
-func (a *application) record(ch *change) error {
+func (a *application) record(ch *change, applied *graph.Ruleset) error {
 	identity, err := state.Identify(a.cli.config.Netns)
 	if err != nil {
 		return err
@@ -121,12 +141,12 @@ func (a *application) record(ch *change) error {
 		Config:      a.cli.config.Digest(),
 		Services:    digests(a.in.model),
 		Allocations: a.in.allocated.Held(),
-		Sources:     a.sources(),
 	}
-	if ch.plan.Empty() && sameRecord(a.known, r) {
+	content := state.NewContent(a.sources(), applied)
+	if ch.plan.Empty() && sameRecord(a.known, r, content) {
 		return nil
 	}
-	if err := a.store.Save(r); err != nil {
+	if err := a.store.Save(r, content); err != nil {
 		// An old record would be taken for the truth by the next command.
 		return systemError("the kernel has the new rules, but they could not be recorded: %w",
 			errors.Join(err, a.store.Remove()))
@@ -144,11 +164,9 @@ func (a *application) sources() []manifest.Source {
 }
 
 // sameRecord reports whether two records are of the same thing applied in the same place.
-func sameRecord(a, b *state.Record) bool {
+func sameRecord(a, b *state.Record, content *state.Content) bool {
 	return a != nil && a.Namespace == b.Namespace && a.Config == b.Config && maps.Equal(a.Services, b.Services) &&
-		slices.EqualFunc(a.Sources, b.Sources, func(x, y manifest.Source) bool {
-			return x.Name == y.Name && x.FirstLine == y.FirstLine && bytes.Equal(x.Data, y.Data)
-		})
+		content.SameManifests(a)
 }
 
 // serviceKey is how the record names a Service.

@@ -8,33 +8,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
-
-	"github.com/svcctl/svcctl/compiler/manifest"
 )
 
 // The record's file: a line with the format and its version, a line with the SHA-256 of everything below, a line of JSON,
-// and then the bytes of the manifests, one after the other, as they were read. They are not in the JSON because they need
-// not be UTF-8, and because they can be large.
+// and a line for each Service with its digest, of which there may be too many for JSON to be quick. The manifests and the
+// ruleset are blobs beside it.
 const (
 	magic   = "svcctl-applied "
-	version = 1
+	version = 2
 )
-
-// document is the line of JSON.
-type document struct {
-	*Record
-	SourceSizes []sourceSize `json:"sources"`
-}
-
-type sourceSize struct {
-	Name      string `json:"name"`
-	FirstLine int32  `json:"firstLine,omitempty"`
-	Size      int    `json:"size"` // bytes
-}
 
 // DamagedError says that a record cannot be used.
 type DamagedError struct {
@@ -46,10 +34,13 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("the record %s cannot be used: %s", e.Path, e.Reason)
 }
 
-// Load reads the record. Where there is none its error is [fs.ErrNotExist], and a [*DamagedError] where there is one
-// that cannot be used.
-func (s *Store) Load() (*Record, error) {
-	path := filepath.Join(s.dir, recordFile)
+func (s *Store) recordPath() string { return filepath.Join(s.dir, recordFile) }
+
+// Load reads the record of what is applied. Where there is none its error is [fs.ErrNotExist], and a [*DamagedError] where
+// there is one that cannot be used.
+func (s *Store) Load() (*Record, error) { return load(s.recordPath()) }
+
+func load(path string) (*Record, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, syscall.ENOTDIR) { // the state directory is none: whoever needs to write there will say so
 		err = fs.ErrNotExist
@@ -65,59 +56,68 @@ func (s *Store) Load() (*Record, error) {
 }
 
 func decode(data []byte) (*Record, error) {
-	head, rest, _ := bytes.Cut(data, []byte("\n"))
-	number, ok := bytes.CutPrefix(head, []byte(magic))
-	if !ok {
-		return nil, errors.New("it is not one that svcctl wrote")
-	}
-	if v, err := strconv.Atoi(string(number)); err != nil || v != version {
-		return nil, fmt.Errorf("it has the format %q, and this svcctl reads %d", number, version)
-	}
-	sum, body, _ := bytes.Cut(rest, []byte("\n"))
-	if checksum(body) != string(sum) {
-		return nil, errors.New("its checksum does not match: it was cut short or changed")
-	}
-	line, raw, _ := bytes.Cut(body, []byte("\n"))
-	doc := document{Record: &Record{}}
-	if err := json.Unmarshal(line, &doc); err != nil {
-		return nil, err
-	}
-	for _, src := range doc.SourceSizes {
-		if src.Size < 0 || src.Size > len(raw) {
-			return nil, errors.New("its manifests are incomplete")
-		}
-		doc.Sources = append(doc.Sources,
-			manifest.Source{Name: src.Name, FirstLine: src.FirstLine, Data: raw[:src.Size:src.Size]})
-		raw = raw[src.Size:]
-	}
-	doc.sum = string(sum)
-	return doc.Record, nil
-}
-
-// Same reports whether two records were loaded from the same file content. Two nil records are the same.
-func Same(a, b *Record) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return a.sum == b.sum
-}
-
-func encode(r *Record) ([]byte, error) {
-	doc := document{Record: r, SourceSizes: []sourceSize{}}
-	size := 0
-	for _, src := range r.Sources {
-		doc.SourceSizes = append(doc.SourceSizes, sourceSize{src.Name, src.FirstLine, len(src.Data)})
-		size += len(src.Data)
-	}
-	line, err := json.Marshal(doc)
+	sum, body, err := parseHead(data)
 	if err != nil {
 		return nil, err
 	}
-	body := bytes.NewBuffer(make([]byte, 0, len(line)+1+size))
+	if checksum(body) != sum {
+		return nil, errors.New("its checksum does not match: it was cut short or changed")
+	}
+	line, rest, _ := bytes.Cut(body, []byte("\n"))
+	r := &Record{Services: map[string]string{}, sum: sum}
+	if err := json.Unmarshal(line, r); err != nil {
+		return nil, err
+	}
+	for line := range bytes.Lines(rest) {
+		service, digest, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
+		r.Services[string(service)] = string(digest)
+	}
+	return r, nil
+}
+
+// parseHead reads the two lines in front of a record.
+func parseHead(data []byte) (sum string, body []byte, err error) {
+	head, rest, _ := bytes.Cut(data, []byte("\n"))
+	number, ok := bytes.CutPrefix(head, []byte(magic))
+	if !ok {
+		return "", nil, errors.New("it is not one that svcctl wrote")
+	}
+	if v, err := strconv.Atoi(string(number)); err != nil || v != version {
+		return "", nil, fmt.Errorf("it has the format %q, and this svcctl reads %d", number, version)
+	}
+	line, body, _ := bytes.Cut(rest, []byte("\n"))
+	return string(line), body, nil
+}
+
+// Current reports whether a record that was loaded before is still the one in force. Nil stands for none that can be used.
+func (s *Store) Current(r *Record) bool {
+	f, err := os.Open(s.recordPath())
+	if err != nil {
+		return r == nil
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	head := make([]byte, len(magic)+len(strconv.Itoa(version))+1+2*sha256.Size+1)
+	n, _ := f.ReadAt(head, 0) // a file that is too short has no head
+	sum, _, err := parseHead(head[:n])
+	if err != nil || r == nil {
+		return err != nil && r == nil
+	}
+	return r.sum == sum
+}
+
+func encode(r *Record) ([]byte, error) {
+	line, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	body := bytes.NewBuffer(make([]byte, 0, len(line)+1+100*len(r.Services)))
 	body.Write(line)
 	body.WriteByte('\n')
-	for _, src := range r.Sources {
-		body.Write(src.Data)
+	for _, service := range slices.Sorted(maps.Keys(r.Services)) {
+		body.WriteString(service)
+		body.WriteByte(' ')
+		body.WriteString(r.Services[service])
+		body.WriteByte('\n')
 	}
 	head := magic + strconv.Itoa(version) + "\n" + checksum(body.Bytes()) + "\n"
 	return append([]byte(head), body.Bytes()...), nil
@@ -128,29 +128,17 @@ func checksum(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Save writes the record in place of the one that is there. After a crash at any moment there is either the one or the
-// other. Only the holder of the lock may call it.
-func (s *Store) Save(r *Record) error {
-	data, err := encode(r)
-	if err == nil {
-		err = s.replace(data)
-	}
-	if err != nil {
-		return fmt.Errorf("writing the record of what was applied: %w", err)
-	}
-	return nil
-}
-
-// replace writes the file under another name, makes sure that it is on the disk, and only then gives it its name.
-func (s *Store) replace(data []byte) error {
-	draft := filepath.Join(s.dir, draftFile)
+// replaceFile gives a file a new content: it writes a file of another name, makes sure that it is on the disk, and only
+// then gives it its name. After a crash at any moment there is either the old content or the new.
+func replaceFile(path string, data []byte) error {
+	draft := path + draftSuffix
 	if err := writeSynced(draft, data); err != nil {
 		return errors.Join(err, removeIfThere(draft))
 	}
-	if err := os.Rename(draft, filepath.Join(s.dir, recordFile)); err != nil {
+	if err := os.Rename(draft, path); err != nil {
 		return errors.Join(err, removeIfThere(draft))
 	}
-	return syncDirectory(s.dir)
+	return nil
 }
 
 func writeSynced(path string, data []byte) (err error) {
@@ -165,7 +153,7 @@ func writeSynced(path string, data []byte) (err error) {
 	return f.Sync()
 }
 
-// syncDirectory makes a renaming durable.
+// syncDirectory makes renamings durable.
 func syncDirectory(dir string) (err error) {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -20,8 +20,9 @@ type Lock struct {
 
 // HeldError says that another process has the lock.
 type HeldError struct {
-	Path string
-	PID  int // 0: it had not written its id yet
+	Path    string
+	PID     int    // 0: it had not written its id yet
+	Command string // what the holder does: "svcctl apply"; "" for not known
 }
 
 // Error names the holder.
@@ -29,15 +30,18 @@ func (e *HeldError) Error() string {
 	holder := "another process"
 	if e.PID != 0 {
 		holder = fmt.Sprintf("process %d", e.PID)
+		if e.Command != "" {
+			holder += " (" + e.Command + ")"
+		}
 	}
 	return fmt.Sprintf("%s is changing the same table (it holds the lock %s)", holder, e.Path)
 }
 
 // Lock takes the lock, making the store's directory where it is missing, or gives a [*HeldError] at once where another
-// process has it.
-func (s *Store) Lock() (*Lock, error) {
+// process has it. command is what others are told about the holder: "svcctl apply".
+func (s *Store) Lock(command string) (*Lock, error) {
 	for try := 1; ; try++ {
-		l, err := s.tryLock()
+		l, err := s.tryLock(command)
 		// A holder that removes the store makes a directory or file vanish between two steps of ours. There is an end to
 		// the tries because a dangling symbolic link in place of the directory looks the same.
 		vanished := errors.Is(err, errRemoved) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
@@ -47,7 +51,7 @@ func (s *Store) Lock() (*Lock, error) {
 	}
 }
 
-func (s *Store) tryLock() (*Lock, error) {
+func (s *Store) tryLock(command string) (*Lock, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state directory: %w", err)
 	}
@@ -55,7 +59,7 @@ func (s *Store) tryLock() (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock in the state directory: %w", err)
 	}
-	if err := acquire(f); err != nil {
+	if err := acquire(f, command); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return &Lock{store: s, file: f}, nil
@@ -64,10 +68,11 @@ func (s *Store) tryLock() (*Lock, error) {
 // errRemoved says that the file was removed by the lock's last holder before it was locked: it locks nothing any more.
 var errRemoved = errors.New("the lock was removed")
 
-func acquire(f *os.File) error {
+func acquire(f *os.File, command string) error {
 	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
 	case errors.Is(err, syscall.EWOULDBLOCK):
-		return &HeldError{Path: f.Name(), PID: holder(f)}
+		pid, theirs := holder(f)
+		return &HeldError{Path: f.Name(), PID: pid, Command: theirs}
 	case err != nil:
 		return fmt.Errorf("locking %s: %w", f.Name(), err)
 	}
@@ -81,21 +86,22 @@ func acquire(f *os.File) error {
 	if err := f.Truncate(0); err != nil {
 		return fmt.Errorf("writing the lock %s: %w", f.Name(), err)
 	}
-	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
+	if _, err := fmt.Fprintf(f, "%d %s\n", os.Getpid(), command); err != nil {
 		return fmt.Errorf("writing the lock %s: %w", f.Name(), err)
 	}
 	return nil
 }
 
-// holder reads the process id in a lock file, 0 where there is none.
-func holder(f *os.File) int {
-	buf := make([]byte, 32)
+// holder reads the process id and the command in a lock file, 0 where there is none.
+func holder(f *os.File) (pid int, command string) {
+	buf := make([]byte, 128)
 	n, _ := f.ReadAt(buf, 0) // what cannot be read is not known, which the message can say
-	pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
+	id, command, _ := strings.Cut(strings.TrimSpace(string(buf[:n])), " ")
+	pid, err := strconv.Atoi(id)
 	if err != nil {
-		return 0
+		return 0, ""
 	}
-	return pid
+	return pid, command
 }
 
 // Release gives the lock back. The file stays, without the process id, which is nobody's from now on.
@@ -105,7 +111,10 @@ func (l *Lock) Release() error { return errors.Join(l.file.Truncate(0), l.file.C
 // stays behind. Directories that others put something into stay.
 func (l *Lock) ReleaseAndRemove() error {
 	errs := []error{l.store.Remove()}
-	errs = append(errs, removeIfThere(filepath.Join(l.store.dir, draftFile)))
+	errs = append(errs, removeIfThere(l.store.recordPath()+draftSuffix))
+	for _, dir := range [...]string{historyDir, blobDir} {
+		errs = append(errs, os.RemoveAll(filepath.Join(l.store.dir, dir)))
+	}
 	errs = append(errs, removeIfThere(filepath.Join(l.store.dir, lockFile)), l.file.Close())
 	for dir := l.store.dir; dir != filepath.Dir(filepath.Dir(l.store.dir)); dir = filepath.Dir(dir) {
 		if err := os.Remove(dir); err != nil {

@@ -2,9 +2,11 @@ package state
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,21 +14,21 @@ import (
 
 func TestLockIsExclusive(t *testing.T) {
 	s := NewStore(t.TempDir(), "", "svcctl")
-	first, err := s.Lock()
+	first, err := s.Lock("svcctl test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var held *HeldError
-	if _, err := s.Lock(); !errors.As(err, &held) {
+	if _, err := s.Lock("svcctl test"); !errors.As(err, &held) {
 		t.Fatalf("a second lock: got %v, want a *HeldError", err)
 	}
-	if held.PID != os.Getpid() {
-		t.Errorf("the holder is said to be %d; it is %d", held.PID, os.Getpid())
+	if want := fmt.Sprintf("process %d (svcctl test) is changing", os.Getpid()); !strings.HasPrefix(held.Error(), want) {
+		t.Errorf("got %q; want %q …", held, want)
 	}
 	if err := first.Release(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := s.Lock()
+	second, err := s.Lock("svcctl test")
 	if err != nil {
 		t.Fatalf("after the release: %v", err)
 	}
@@ -40,11 +42,11 @@ func TestReleaseAndRemove(t *testing.T) {
 	kept := locked(t, root, "", "other")
 	s := NewStore(root, "", "svcctl")
 	for _, others := range []bool{true, false} {
-		l, err := s.Lock()
+		l, err := s.Lock("svcctl test")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Save(record()); err != nil {
+		if err := s.Save(record(), content()); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.ReleaseAndRemove(); err != nil {
@@ -57,7 +59,7 @@ func TestReleaseAndRemove(t *testing.T) {
 			t.Errorf("the other store: %v", err)
 		}
 		if others {
-			l, err := kept.Lock()
+			l, err := kept.Lock("svcctl test")
 			var held *HeldError
 			if !errors.As(err, &held) {
 				t.Fatalf("the other store's lock was disturbed: %v, %v", l, err)
@@ -80,7 +82,7 @@ func TestLockAgainstRemoval(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 200 {
-				l, err := s.Lock()
+				l, err := s.Lock("svcctl test")
 				var held *HeldError
 				if errors.As(err, &held) {
 					continue
@@ -111,7 +113,7 @@ func TestLockBehindADanglingLink(t *testing.T) {
 	if err := os.Symlink("nowhere", root); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := NewStore(root, "", "svcctl").Lock(); err == nil {
+	if l, err := NewStore(root, "", "svcctl").Lock("svcctl test"); err == nil {
 		t.Errorf("got %v; want an error", l)
 	}
 }
@@ -124,7 +126,7 @@ func TestLockWithoutPermission(t *testing.T) {
 	if err := os.Chmod(root, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewStore(root, "", "svcctl").Lock(); !errors.Is(err, fs.ErrPermission) {
+	if _, err := NewStore(root, "", "svcctl").Lock("svcctl test"); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("got %v; want a permission error", err)
 	}
 }

@@ -1,17 +1,16 @@
-// Package state keeps what was applied: the record that get, describe and completion read, that pruning starts from, and
-// that tells "created" from "configured" where the kernel cannot.
+// Package state keeps what was applied: the record that get, describe and completion read, that pruning starts from, that
+// tells "created" from "configured" where the kernel cannot, and that spares apply the dump of the kernel's maps; and the
+// records before it, to go back to.
 //
-// There is one record per network namespace and table, in a directory of its own below the state directory, with a lock
-// beside it. The kernel stays the truth about what is in force: a record that is missing, damaged or somebody else's is
-// an error of [Store.Load] that its callers may survive.
+// There is one record per network namespace and table, in a directory of its own below the state directory, with the
+// history, the large parts of all records, and a lock beside it. The kernel stays the truth about what is in force: a record
+// that is missing, damaged or somebody else's is an error that its callers may survive.
 package state
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,11 +18,14 @@ import (
 	"time"
 
 	"github.com/svcctl/svcctl/compiler/allocate"
-	"github.com/svcctl/svcctl/compiler/manifest"
 )
 
 // Record is what one apply put into the kernel.
 type Record struct {
+	// Serial counts the records of a store from 1. [Store.Save] gives it.
+	Serial uint64 `json:"serial"`
+	// RolledBackTo is the serial number of the record that a rollback went back to; 0: this is no rollback.
+	RolledBackTo uint64 `json:"rolledBackTo,omitempty"`
 	// Namespace identifies the network namespace, as [Identify] gives it.
 	Namespace string `json:"namespace"`
 	// Generation is the namespace's nftables generation after the commit.
@@ -35,13 +37,22 @@ type Record struct {
 	// Config is a digest of the configuration that shaped the ruleset.
 	Config string `json:"config"`
 	// Services has a digest of each applied Service with its endpoints, by "namespace/name".
-	Services map[string]string `json:"services"`
+	Services map[string]string `json:"-"`
 	// Allocations has what was allocated to Services that do not say it themselves: the next apply leaves it to them.
 	Allocations allocate.Held `json:"allocations,omitempty"`
-	// Sources are the manifests themselves.
-	Sources []manifest.Source `json:"-"`
+	// Sources are the manifests, for [Store.Manifests].
+	Sources []SourceRef `json:"sources"`
+	// Ruleset names what was committed, for [Store.Applied].
+	Ruleset string `json:"ruleset"`
 
 	sum string // of the file it was loaded from
+}
+
+// SourceRef is a manifest of a record: what [manifest.Source] says, and its content by name.
+type SourceRef struct {
+	Name      string `json:"name"`
+	FirstLine int32  `json:"firstLine,omitempty"`
+	SHA256    string `json:"sha256"`
 }
 
 // Store is where the record of one table in one network namespace is kept.
@@ -49,9 +60,11 @@ type Store struct{ dir string }
 
 // The files of a store.
 const (
-	recordFile = "applied"
-	draftFile  = "applied.new" // becomes recordFile by renaming; one name is enough, since only the lock's holder writes
-	lockFile   = "lock"
+	recordFile  = "applied"
+	historyDir  = "history"
+	blobDir     = "blobs"
+	lockFile    = "lock"
+	draftSuffix = ".new" // of a file being written; one name is enough, since only the lock's holder writes
 )
 
 // NewStore gives the store of a table in a network namespace below a state directory. The namespace is a name as
@@ -130,14 +143,14 @@ func (s *Store) CheckNamespace(r *Record, identity string) error {
 	recordedBoot, recordedInode, _ := strings.Cut(r.Namespace, " ")
 	boot, inode, _ := strings.Cut(identity, " ")
 	if recordedBoot == boot && recordedInode != inode {
-		return &ForeignError{Path: filepath.Join(s.dir, recordFile)}
+		return &ForeignError{Path: s.recordPath()}
 	}
 	return nil
 }
 
-// Remove removes the record. That there is none is no error.
+// Remove removes the record of what is applied. The history stays. That there is none is no error.
 func (s *Store) Remove() error {
-	if err := os.Remove(filepath.Join(s.dir, recordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeIfThere(s.recordPath()); err != nil {
 		return fmt.Errorf("removing the record of what was applied: %w", err)
 	}
 	return nil

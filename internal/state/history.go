@@ -1,0 +1,187 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/svcctl/svcctl/compiler/graph"
+	"github.com/svcctl/svcctl/compiler/manifest"
+)
+
+// Kept is how many applied states are kept, the present one included.
+const Kept = 5
+
+// Content is the large parts of a record.
+type Content struct {
+	sources []manifest.Source
+	refs    []SourceRef
+	ruleset *graph.Ruleset
+}
+
+// NewContent makes the content of a record of the manifests and of what they compiled to.
+func NewContent(sources []manifest.Source, rs *graph.Ruleset) *Content {
+	c := &Content{sources: sources, refs: make([]SourceRef, len(sources)), ruleset: rs}
+	for i, src := range sources {
+		c.refs[i] = SourceRef{src.Name, src.FirstLine, blobName(src.Data)}
+	}
+	return c
+}
+
+// SameManifests reports whether a record is of the same manifests.
+func (c *Content) SameManifests(r *Record) bool { return slices.Equal(c.refs, r.Sources) }
+
+// Save makes a record, with its content, the one of what is applied, and keeps the one before it in the history. It fills in
+// the serial number and the names of the parts. After a crash at any moment the record is either the one or the other, and
+// whole. Only the holder of the lock may call it.
+func (s *Store) Save(r *Record, c *Content) error {
+	blobs := map[string][]byte{}
+	for i, ref := range c.refs {
+		blobs[ref.SHA256] = c.sources[i].Data
+	}
+	r.Sources = c.refs
+	data := graph.Marshal(c.ruleset)
+	r.Ruleset = blobName(data)
+	blobs[r.Ruleset] = data
+	return s.save(r, blobs)
+}
+
+// SaveAgain makes a record of the history, changed at will but for its content, the one of what is applied.
+func (s *Store) SaveAgain(r *Record) error { return s.save(r, nil) }
+
+func (s *Store) save(r *Record, blobs map[string][]byte) error {
+	err := s.writeBlobs(blobs)
+	if err == nil {
+		err = s.saveRecord(r)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the record of what was applied: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) saveRecord(r *Record) error {
+	earlier, err := s.historyFiles()
+	if err != nil {
+		return err
+	}
+	r.Serial = 1
+	if len(earlier) > 0 {
+		r.Serial = earlier[0] + 1
+	}
+	if last, err := s.Load(); err == nil {
+		r.Serial = max(r.Serial, last.Serial+1)
+		if err := s.remember(last); err != nil {
+			return err
+		}
+	}
+	data, err := encode(r)
+	if err != nil {
+		return err
+	}
+	r.sum, _, _ = parseHead(data)
+	if err := replaceFile(s.recordPath(), data); err != nil {
+		return err
+	}
+	return errors.Join(syncDirectory(s.dir), s.forget())
+}
+
+// remember puts the present record into the history, by a second name for its file.
+func (s *Store) remember(last *Record) error {
+	if err := os.MkdirAll(filepath.Join(s.dir, historyDir), 0o700); err != nil {
+		return err
+	}
+	// A crash after this step leaves the present record in the history too; linking it once more is no error.
+	if err := os.Link(s.recordPath(), s.historyPath(last.Serial)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// forget removes what is more than is kept.
+func (s *Store) forget() error {
+	files, err := s.historyFiles()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, serial := range files[min(len(files), Kept-1):] {
+		errs = append(errs, removeIfThere(s.historyPath(serial)))
+	}
+	records, err := s.History()
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	return errors.Join(append(errs, s.removeUnused(records))...)
+}
+
+func (s *Store) historyPath(serial uint64) string {
+	return filepath.Join(s.dir, historyDir, strconv.FormatUint(serial, 10))
+}
+
+// historyFiles gives the serial numbers of the history, the newest first.
+func (s *Store) historyFiles() ([]uint64, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, historyDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var out []uint64
+	for _, e := range entries {
+		if n, err := strconv.ParseUint(e.Name(), 10, 64); err == nil {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	slices.Reverse(out)
+	return out, nil
+}
+
+// History gives the records that are kept, the newest first: the present one, where there is one, and those before it.
+// Those that cannot be used are left out.
+func (s *Store) History() ([]*Record, error) {
+	files, err := s.historyFiles()
+	if err != nil {
+		return nil, fmt.Errorf("the history of what was applied: %w", err)
+	}
+	var out []*Record
+	if r, err := s.Load(); err == nil {
+		out = append(out, r)
+	}
+	for _, serial := range files {
+		r, err := load(s.historyPath(serial))
+		if err == nil && (len(out) == 0 || r.Serial < out[len(out)-1].Serial) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// Manifests gives the manifests of a record.
+func (s *Store) Manifests(r *Record) ([]manifest.Source, error) {
+	out := make([]manifest.Source, len(r.Sources))
+	for i, ref := range r.Sources {
+		data, err := s.readBlob(ref.SHA256)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = manifest.Source{Name: ref.Name, FirstLine: ref.FirstLine, Data: data}
+	}
+	return out, nil
+}
+
+// Applied gives the ruleset of a record, as it was committed. Its elements have no owners.
+func (s *Store) Applied(r *Record) (*graph.Ruleset, error) {
+	data, err := s.readBlob(r.Ruleset)
+	if err != nil {
+		return nil, err
+	}
+	rs, err := graph.Unmarshal(data)
+	if err != nil {
+		return nil, &DamagedError{s.blobPath(r.Ruleset), err.Error()}
+	}
+	return rs, nil
+}

@@ -1,0 +1,161 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/svcctl/svcctl/compiler/graph"
+	"github.com/svcctl/svcctl/compiler/manifest"
+)
+
+// numbered is the content of the n-th of a row of records: one manifest is its own, one is everybody's.
+func numbered(n int) *Content {
+	return NewContent(
+		[]manifest.Source{{Name: "own", Data: fmt.Append(nil, n)}, {Name: "shared", Data: []byte("the same")}},
+		&graph.Ruleset{Tables: []*graph.Table{{Name: fmt.Sprint("t", n)}}})
+}
+
+func saveNumbered(t *testing.T, s *Store, n int) {
+	t.Helper()
+	if err := s.Save(record(), numbered(n)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func serials(t *testing.T, s *Store) []uint64 {
+	t.Helper()
+	records, err := s.History()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []uint64
+	for _, r := range records {
+		out = append(out, r.Serial)
+		manifests, err := s.Manifests(r)
+		if err != nil || string(manifests[0].Data) != fmt.Sprint(r.Serial) || string(manifests[1].Data) != "the same" {
+			t.Errorf("the manifests of %d: %v, %q", r.Serial, err, manifests)
+		}
+		if rs, err := s.Applied(r); err != nil || rs.Tables[0].Name != fmt.Sprint("t", r.Serial) {
+			t.Errorf("the ruleset of %d: %v, %+v", r.Serial, err, rs)
+		}
+	}
+	return out
+}
+
+func TestHistory(t *testing.T) {
+	s := locked(t, t.TempDir(), "", "svcctl")
+	for n := 1; n <= 8; n++ {
+		saveNumbered(t, s, n)
+		var want []uint64
+		for i := n; i > 0 && i > n-Kept; i-- {
+			want = append(want, uint64(i))
+		}
+		if got := serials(t, s); !slices.Equal(got, want) {
+			t.Fatalf("after %d: the history is %v, want %v", n, got, want)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(s.Dir(), blobDir))
+	if err != nil || len(entries) != 2*Kept+1 {
+		t.Errorf("%d blobs are left (%v); want two of each of %d records and a shared one", len(entries), err, Kept)
+	}
+	// Without the present record, the numbers go on all the same.
+	if err := s.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	saveNumbered(t, s, 8)
+	if got := serials(t, s); got[0] != 8 {
+		t.Errorf("after the record was lost: the history is %v", got)
+	}
+}
+
+// A crash between two steps of Save leaves the present record in force, and the next Save as if nothing had happened.
+func TestCrashWhileSaving(t *testing.T) {
+	s := locked(t, t.TempDir(), "", "svcctl")
+	saveNumbered(t, s, 1)
+	saveNumbered(t, s, 2)
+	last, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.remember(last); err != nil { // and then the power fails
+		t.Fatal(err)
+	}
+	for _, file := range []string{recordFile + draftSuffix, filepath.Join(blobDir, blobName([]byte("x"))+draftSuffix)} {
+		if err := os.WriteFile(filepath.Join(s.Dir(), file), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := serials(t, s); !slices.Equal(got, []uint64{2, 1}) {
+		t.Errorf("the history is %v", got)
+	}
+	saveNumbered(t, s, 3)
+	if got := serials(t, s); !slices.Equal(got, []uint64{3, 2, 1}) {
+		t.Errorf("after the next save the history is %v", got)
+	}
+	if names, err := filepath.Glob(filepath.Join(s.Dir(), "*", "*"+draftSuffix)); err != nil || len(names) > 0 {
+		t.Errorf("left behind: %v, %v", names, err)
+	}
+}
+
+func TestDamagedBlob(t *testing.T) {
+	for name, damage := range map[string]func(path string) error{
+		"changed": func(path string) error { return os.WriteFile(path, []byte("other"), 0o600) },
+		"cut":     func(path string) error { return os.Truncate(path, 1) },
+		"gone":    os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := locked(t, t.TempDir(), "", "svcctl")
+			saveNumbered(t, s, 1)
+			r, err := s.Load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, blob := range []string{r.Ruleset, r.Sources[1].SHA256} {
+				if err := damage(s.blobPath(blob)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var damaged *DamagedError
+			if _, err := s.Applied(r); !errors.As(err, &damaged) {
+				t.Errorf("the ruleset: got %v, want a *DamagedError", err)
+			}
+			if _, err := s.Manifests(r); !errors.As(err, &damaged) {
+				t.Errorf("the manifests: got %v, want a *DamagedError", err)
+			}
+		})
+	}
+	s := locked(t, t.TempDir(), "", "svcctl")
+	var damaged *DamagedError
+	if _, err := s.Applied(&Record{Ruleset: "../../etc/passwd"}); !errors.As(err, &damaged) {
+		t.Errorf("a name that is a path: got %v", err)
+	}
+}
+
+func TestCurrent(t *testing.T) {
+	s := locked(t, t.TempDir(), "", "svcctl")
+	if !s.Current(nil) || s.Current(record()) {
+		t.Error("without a record, none is current")
+	}
+	saveNumbered(t, s, 1)
+	first, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Current(first) || s.Current(nil) {
+		t.Error("the record that was just loaded is current")
+	}
+	saveNumbered(t, s, 2)
+	if s.Current(first) || s.Current(nil) {
+		t.Error("the record that was replaced is not current")
+	}
+	if err := os.WriteFile(s.recordPath(), []byte("rubbish"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s.Current(first) || !s.Current(nil) {
+		t.Error("a record that cannot be used is none")
+	}
+}
