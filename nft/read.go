@@ -16,6 +16,9 @@ type State struct {
 	// Unknown describes what is in these tables and not of svcctl's making, one line each: "ip svcctl chain dispatch rule
 	// 3: its expression \"limit\" is none that svcctl writes".
 	Unknown []string
+	// Foreign is the part of Unknown that no plan can remove, because a ruleset has no place for it: objects, flowtables, a
+	// table that is switched off. Making the table anew does.
+	Foreign []string
 
 	counts []map[string]int // by table and set: how many elements the kernel has, -1 where it does not say
 }
@@ -79,7 +82,8 @@ func (c *Conn) readOnce(
 		}
 		if found {
 			s.Ruleset.Tables = append(s.Ruleset.Tables, r.table)
-			s.Unknown = append(s.Unknown, r.unknown...)
+			s.Unknown = append(append(s.Unknown, r.unknown...), r.foreign...)
+			s.Foreign = append(s.Foreign, r.foreign...)
 			s.counts = append(s.counts, r.countsByName())
 		}
 	}
@@ -94,11 +98,17 @@ type tableReader struct {
 	sets    map[string]*graph.Set // by name, those that svcctl could have made
 	counts  []int                 // of the sets in the table, by place
 	unknown []string
+	foreign []string // what has no place in a ruleset
 	changed bool // something changed in between
 }
 
 func (r *tableReader) note(format string, args ...any) {
 	r.unknown = append(r.unknown, r.name.String()+" "+fmt.Sprintf(format, args...))
+}
+
+// strange notes what has no place in a ruleset.
+func (r *tableReader) strange(format string, args ...any) {
+	r.foreign = append(r.foreign, r.name.String()+" "+fmt.Sprintf(format, args...))
 }
 
 // dump requests a list and gives each entry to fn.
@@ -136,7 +146,7 @@ func (r *tableReader) readTable(ctx context.Context) (found bool, err error) {
 	}
 	r.table = &graph.Table{Family: r.name.family, Name: r.name.name, Comment: info.comment}
 	if info.dormant {
-		r.unknown = append(r.unknown, "table "+r.name.String()+": it is switched off (flags dormant)")
+		r.foreign = append(r.foreign, "table "+r.name.String()+": it is switched off (flags dormant)")
 	}
 	return true, nil
 }
@@ -229,7 +239,7 @@ func (r *tableReader) readRules(ctx context.Context) error {
 func (r *tableReader) readForeign(ctx context.Context) error {
 	err := r.dump(ctx, unix.NFT_MSG_GETOBJ, appendString(nil, unix.NFTA_OBJ_TABLE, r.name.name), func(b []byte) {
 		if str(firstAttr(b, unix.NFTA_OBJ_TABLE)) == r.name.name {
-			r.note("object %s: svcctl has no such objects", str(firstAttr(b, unix.NFTA_OBJ_NAME)))
+			r.strange("object %s: svcctl has no such objects", str(firstAttr(b, unix.NFTA_OBJ_NAME)))
 		}
 	})
 	if err != nil || r.changed {
@@ -238,7 +248,7 @@ func (r *tableReader) readForeign(ctx context.Context) error {
 	flowtable := appendString(nil, nftaFlowtableTable, r.name.name)
 	return r.dump(ctx, unix.NFT_MSG_GETFLOWTABLE, flowtable, func(b []byte) {
 		if str(firstAttr(b, nftaFlowtableTable)) == r.name.name {
-			r.note("flowtable %s: svcctl has no flowtables", str(firstAttr(b, nftaFlowtableName)))
+			r.strange("flowtable %s: svcctl has no flowtables", str(firstAttr(b, nftaFlowtableName)))
 		}
 	})
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
-	"github.com/svcctl/svcctl/compiler/plan"
 	"github.com/svcctl/svcctl/internal/state"
 )
 
@@ -20,12 +20,17 @@ differs nothing is sent. Services that were applied before and are not in the in
 removed ("pruned"), unless --prune=false is given. An input without any Service is refused: "svcctl
 delete --all" is the way to remove everything.
 
+With --confirm the change is live at once and undone by itself, unless "svcctl confirm" comes in time:
+for changes that may cut off whoever makes them. What undoes it does not depend on this process or its
+session.
+
 A table of the same name that svcctl did not write is left alone (exit code 4), unless --force is
 given.`
 
 const applyExamples = `  svcctl apply -f /etc/svcctl/services
   kubectl get svc,endpointslices,pods -A -o yaml | svcctl apply -f -
   svcctl apply -f services/ --dry-run
+  svcctl apply -f services/ --confirm=60s
   svcctl apply -f one.yaml --prune=false`
 
 type applyOptions struct {
@@ -35,6 +40,7 @@ type applyOptions struct {
 	detailedExitCode bool
 	prune            bool
 	force            bool
+	confirm          time.Duration
 }
 
 func newApplyCommand(c *cli) *cobra.Command {
@@ -54,14 +60,23 @@ func newApplyCommand(c *cli) *cobra.Command {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would happen, and change nothing")
 	flags.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 1 instead of 0 if something changed")
 	flags.BoolVar(&o.prune, "prune", true, "remove applied services that are not in the input")
+	flags.DurationVar(&o.confirm, "confirm", 0,
+		"undo the change after this time, unless \"svcctl confirm\" comes before (default without a value: 60s)")
+	flags.Lookup("confirm").NoOptDefVal = "60s"
 	flags.BoolVar(&o.force, "force", false, "take over a table of the same name that svcctl did not write")
 	completeFlag(cmd, "output", "text", "json", "name")
 	return cmd
 }
 
+// maxConfirm is how long a change may wait to be confirmed.
+const maxConfirm = 24 * time.Hour
+
 func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 	if err := checkFormat(o.output, "text", "json", "name"); err != nil {
 		return err
+	}
+	if o.confirm != 0 && (o.confirm < time.Second || o.confirm > maxConfirm) {
+		return inputError("--confirm=%s: the time must be between 1s and 24h", o.confirm)
 	}
 	store := c.store()
 	known, err := c.knownFor(store, o)
@@ -84,12 +99,15 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 		return err
 	}
 	a := &application{
-		cli: c, store: store, known: known, applied: applied, in: in, files: o.input.paths, dryRun: o.dryRun, force: o.force,
+		confirm: o.confirm, cli: c, store: store, known: known, applied: applied, in: in, files: o.input.paths, dryRun: o.dryRun, force: o.force,
 		merged: !o.prune,
 	}
 	out, err := a.carryOut(ctx)
 	if out != nil {
 		err = errors.Join(c.printOutcome(out, o.output), err)
+	}
+	if a.pending != nil && err == nil {
+		c.notef("the change is undone at %s, unless \"svcctl confirm\" comes before", a.pending.Deadline.Format(time.RFC3339))
 	}
 	if err == nil && o.detailedExitCode && out.changed() {
 		return errDifferent
@@ -111,16 +129,19 @@ func (c *cli) knownFor(store *state.Store, o *applyOptions) (*state.Record, erro
 
 // application is one change of what is applied: by apply, or by delete -f.
 type application struct {
-	cli    *cli
-	store  *state.Store
-	known  *state.Record // what was applied before; nil: not known
+	cli   *cli
+	store *state.Store
+	known *state.Record // what was applied before; nil: not known
 	// applied gives the ruleset of known, or nil.
 	applied func() *graph.Ruleset
 	in      *input
 	files   []string
 	dryRun  bool
 	force   bool
-	merged  bool // the input is made from the record, so the record must not change meanwhile
+	// confirm is how long the change waits to be confirmed; 0: it stays without.
+	confirm time.Duration
+	pending *state.Pending // the change waits
+	merged  bool           // the input is made from the record, so the record must not change meanwhile
 }
 
 // carryOut compiles the input, commits it and records it. Where the commit was made but something after it failed, there
@@ -144,15 +165,21 @@ func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 			return nil, err
 		}
 		defer c.release(lock)
+		if err := c.checkNothingWaits(a.store); err != nil {
+			return nil, err
+		}
 	}
 	if a.merged && a.known == nil {
 		if err := a.checkNothingApplied(ctx, t); err != nil {
 			return nil, err
 		}
 	}
-	ch, err := t.apply(ctx, func(observed *graph.Ruleset) *plan.Plan { return plan.Diff(observed, desired) }, a.dryRun)
-	if err != nil {
+	if err := a.armFor(ctx, t, desired); err != nil {
 		return nil, err
+	}
+	ch, followUp := t.converge(ctx, desired, a.dryRun)
+	if ch == nil {
+		return nil, errors.Join(followUp, a.disarm())
 	}
 	out := &outcome{
 		change: ch, dryRun: a.dryRun, table: c.config.Table, netns: c.config.Netns,
@@ -161,13 +188,64 @@ func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 	if a.dryRun {
 		return out, nil
 	}
-	after := context.WithoutCancel(ctx) // the commit is made: what follows only keeps the books
-	var problems []error
-	if !ch.plan.Empty() {
-		problems = append(problems, t.conn.VerifyCounts(after, desired), t.forgetGone(after, ch, desired))
-	}
-	return out, errors.Join(append(problems, a.record(ch, desired))...)
+	return out, errors.Join(followUp, a.record(ch, desired))
 }
+
+// armFor sets the watchdog, if the change is to be confirmed and there is one.
+func (a *application) armFor(ctx context.Context, t *target, desired *graph.Ruleset) error {
+	if a.confirm == 0 || a.dryRun {
+		return nil
+	}
+	ch, err := t.apply(ctx, t.towards(desired), true)
+	if err != nil {
+		return err
+	}
+	if ch.plan.Empty() {
+		a.cli.notef("nothing changes in the kernel, so there is nothing to confirm")
+		return nil
+	}
+	before, err := a.returnPoint(ch)
+	if err != nil {
+		return err
+	}
+	a.pending, err = a.cli.arm(ctx, a.store, before, a.confirm)
+	return err
+}
+
+// returnPoint gives the serial number of the state to go back to. Where the kernel has something that nobody recorded, it is
+// recorded first.
+func (a *application) returnPoint(ch *change) (uint64, error) {
+	if a.known != nil {
+		return a.known.Serial, nil
+	}
+	if len(ch.observed.Tables) == 0 {
+		return 0, nil
+	}
+	r := &state.Record{Files: []string{"the kernel"}}
+	if err := a.cli.stamp(r, ch); err != nil {
+		return 0, err
+	}
+	found := &graph.Ruleset{}
+	for _, t := range ch.observed.Tables {
+		table := *t
+		table.Sets = nil
+		for _, s := range t.Sets {
+			set := *s
+			if s.Dynamic {
+				set.Elements = nil // the packet path learns them again
+			}
+			table.Sets = append(table.Sets, &set)
+		}
+		found.Tables = append(found.Tables, &table)
+	}
+	if err := a.store.Save(r, state.NewContent(nil, found)); err != nil {
+		return 0, systemError("%w", err)
+	}
+	return r.Serial, nil
+}
+
+// disarm calls the watchdog off: the change was not made.
+func (a *application) disarm() error { return a.cli.endWaiting(a.store, a.pending) }
 
 // checkNothingApplied makes sure that a missing record means that nothing is applied: what is, would be lost.
 func (a *application) checkNothingApplied(ctx context.Context, t *target) error {

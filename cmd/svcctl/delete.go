@@ -73,6 +73,7 @@ func (c *cli) deleteAll(ctx context.Context, force bool) error {
 		return c.lockError(ctx, t, err)
 	}
 	known := c.loadRecordQuietly(store)
+	t.expect(known, c.recall(store, known)())
 	ch, err := t.apply(ctx, plan.DeleteAll, false)
 	if err != nil {
 		return errors.Join(err, c.abandon(lock, known))

@@ -119,7 +119,7 @@ func (c *cli) observed(
 	defer t.close()
 	t.expect(known, applied)
 	t.expect(nil, desired)
-	ch, err := t.apply(ctx, func(observed *graph.Ruleset) *plan.Plan { return plan.Diff(observed, desired) }, true)
+	ch, err := t.apply(ctx, t.towards(desired), true)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,9 @@ type target struct {
 	force bool // take over tables that are not ours
 	// expected are the rulesets that the kernel may have, the most likely one first.
 	expected []expectation
-	warned   bool // about a kernel that has something else
+	thorough bool     // all elements are read, whatever is expected
+	foreign  []string // what was found in our tables that no change of parts removes
+	warned   bool     // about a kernel that has something else
 }
 
 // openTarget connects to the kernel.
@@ -84,6 +86,27 @@ func (t *target) apply(ctx context.Context, decide planner, dryRun bool) (*chang
 				break // and plan again
 			}
 		}
+	}
+}
+
+// converge makes the tables what a ruleset says, and does what has to follow. Where the commit was made but something after
+// it failed, there is both a change and an error.
+func (t *target) converge(ctx context.Context, desired *graph.Ruleset, dryRun bool) (*change, error) {
+	ch, err := t.apply(ctx, t.towards(desired), dryRun)
+	if err != nil || ch.plan.Empty() || dryRun {
+		return ch, err
+	}
+	after := context.WithoutCancel(ctx) // the commit is made: what follows only keeps the books
+	return ch, errors.Join(t.conn.VerifyCounts(after, desired), t.forgetGone(after, ch, desired))
+}
+
+// towards plans what makes the tables what a ruleset says. What no change of parts removes from a table goes with it.
+func (t *target) towards(desired *graph.Ruleset) planner {
+	return func(observed *graph.Ruleset) *plan.Plan {
+		if len(t.foreign) > 0 {
+			return plan.ReplaceAll(observed, desired)
+		}
+		return plan.Diff(observed, desired)
 	}
 }
 

@@ -77,11 +77,15 @@ func (t *target) observe(ctx context.Context) (*observation, error) {
 	}
 	t.cli.log.Debug("surveyed the kernel", "generation", st.Generation, "tables", len(st.Ruleset.Tables))
 	for _, what := range st.Unknown {
+		if t.thorough {
+			break // it is about to be named
+		}
 		t.cli.log.Warn("not of svcctl's making", "what", what)
 	}
+	t.foreign = st.Foreign
 	known, difference := t.match(st)
 	obs := &observation{survey: st, ruleset: known, generation: st.Generation, difference: difference}
-	if known != nil && (t.untouched(st) || st.Elements() > smallTables) {
+	if known != nil && !t.thorough && (t.untouched(st) || st.Elements() > smallTables) {
 		return obs, nil
 	}
 	if len(st.Ruleset.Tables) == 0 {

@@ -65,10 +65,14 @@ func results(m *resolve.Model, known *state.Record, ch *change) []result {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b result) int {
+	sortResults(out)
+	return out
+}
+
+func sortResults(results []result) {
+	slices.SortFunc(results, func(a, b result) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
-	return out
 }
 
 // touched is which Services a plan changes, and which of these the kernel already had in some form.

@@ -125,22 +125,27 @@ func (c *cli) release(lock *state.Lock) {
 	}
 }
 
-// record remembers what is applied now. Where it is what was known before, the record stays as it is.
-func (a *application) record(ch *change, applied *graph.Ruleset) error {
-	identity, err := state.Identify(a.cli.config.Netns)
+// stamp says of a record which namespace it is of, when, by whom, and of which change.
+func (c *cli) stamp(r *state.Record, ch *change) error {
+	identity, err := state.Identify(c.config.Netns)
 	if err != nil {
 		return err
 	}
+	r.Namespace, r.Generation, r.Time = identity, ch.generation, c.env.now().UTC()
+	r.UID, r.SudoUser = c.env.uid, c.env.getenv("SUDO_USER")
+	return nil
+}
+
+// record remembers what is applied now. Where it is what was known before, the record stays as it is.
+func (a *application) record(ch *change, applied *graph.Ruleset) error {
 	r := &state.Record{
-		Namespace:   identity,
-		Generation:  ch.generation,
-		Time:        a.cli.env.now().UTC(),
-		UID:         a.cli.env.uid,
-		SudoUser:    a.cli.env.getenv("SUDO_USER"),
 		Files:       a.files,
 		Config:      a.cli.config.Digest(),
 		Services:    digests(a.in.model),
 		Allocations: a.in.allocated.Held(),
+	}
+	if err := a.cli.stamp(r, ch); err != nil {
+		return err
 	}
 	content := state.NewContent(a.sources(), applied)
 	if ch.plan.Empty() && sameRecord(a.known, r, content) {

@@ -19,7 +19,7 @@ needed.
 
 Exit codes:
   0  done, and nothing differs
-  1  differences found (diff, apply --detailed-exitcode)
+  1  differences found (diff, verify, apply --detailed-exitcode)
   2  bad input or usage, also a name that get or describe does not find
   3  the kernel or the system refused
   4  conflict: another writer, or a table that svcctl did not write
@@ -89,6 +89,7 @@ func newRootCommand(env *environment) *cobra.Command {
 		newApplyCommand(c), newDiffCommand(c), newRenderCommand(c), newValidateCommand(c),
 		newExplainCommand(c), newAllocateCommand(c),
 		newGetCommand(c), newDescribeCommand(c), newDeleteCommand(c),
+		newStatusCommand(c), newVerifyCommand(c), newConfirmCommand(c), newRollbackCommand(c),
 		newVersionCommand(c), newCompletionCommand(c),
 	)
 	return root

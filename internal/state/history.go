@@ -53,6 +53,22 @@ func (s *Store) Save(r *Record, c *Content) error {
 // SaveAgain makes a record of the history, changed at will but for its content, the one of what is applied.
 func (s *Store) SaveAgain(r *Record) error { return s.save(r, nil) }
 
+// Amend writes the present record again, with what became of it since: it stays the same state.
+func (s *Store) Amend(r *Record) error {
+	data, err := encode(r)
+	if err == nil {
+		r.sum, _, _ = parseHead(data)
+		err = replaceFile(s.recordPath(), data)
+	}
+	if err == nil {
+		err = syncDirectory(s.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the record of what was applied: %w", err)
+	}
+	return nil
+}
+
 func (s *Store) save(r *Record, blobs map[string][]byte) error {
 	err := s.writeBlobs(blobs)
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
@@ -132,6 +133,77 @@ func TestDamagedBlob(t *testing.T) {
 	var damaged *DamagedError
 	if _, err := s.Applied(&Record{Ruleset: "../../etc/passwd"}); !errors.As(err, &damaged) {
 		t.Errorf("a name that is a path: got %v", err)
+	}
+}
+
+// A record that is amended stays the same state, with the same parts.
+func TestAmend(t *testing.T) {
+	s := locked(t, t.TempDir(), "", "svcctl")
+	saveNumbered(t, s, 1)
+	saveNumbered(t, s, 2)
+	r, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Generation = 99
+	if err := s.Amend(r); err != nil {
+		t.Fatal(err)
+	}
+	if got := serials(t, s); !slices.Equal(got, []uint64{2, 1}) {
+		t.Errorf("the history is %v", got)
+	}
+	if again, err := s.Load(); err != nil || again.Generation != 99 || !s.Current(r) {
+		t.Errorf("%v: the generation is %d", err, again.Generation)
+	}
+}
+
+// A state of the history that becomes the present one again keeps its content, under a new number.
+func TestSaveAgain(t *testing.T) {
+	s := locked(t, t.TempDir(), "", "svcctl")
+	saveNumbered(t, s, 1)
+	saveNumbered(t, s, 2)
+	records, err := s.History()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := *records[1]
+	if err := s.SaveAgain(&first); err != nil || first.Serial != 3 {
+		t.Fatalf("%v: the number is %d", err, first.Serial)
+	}
+	r, err := s.Load()
+	if err != nil || r.Serial != 3 {
+		t.Fatal(err)
+	}
+	if rs, err := s.Applied(r); err != nil || rs.Tables[0].Name != "t1" {
+		t.Errorf("%v: the ruleset is %+v", err, rs)
+	}
+}
+
+func TestPending(t *testing.T) {
+	s := locked(t, t.TempDir(), "", "svcctl")
+	if p, err := s.LoadPending(); p != nil || err != nil {
+		t.Fatalf("before anything waits: %+v, %v", p, err)
+	}
+	want := &Pending{Token: "t", Before: 3, Deadline: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), PID: 7}
+	if err := s.SavePending(want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.LoadPending(); err != nil || *got != *want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	for _, text := range []string{"", "{", "{}", "[]"} {
+		if err := os.WriteFile(s.pendingPath(), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var damaged *DamagedError
+		if _, err := s.LoadPending(); !errors.As(err, &damaged) {
+			t.Errorf("%q: got %v, want a *DamagedError", text, err)
+		}
+	}
+	for range 2 {
+		if err := s.RemovePending(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

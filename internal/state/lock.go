@@ -111,7 +111,9 @@ func (l *Lock) Release() error { return errors.Join(l.file.Truncate(0), l.file.C
 // stays behind. Directories that others put something into stay.
 func (l *Lock) ReleaseAndRemove() error {
 	errs := []error{l.store.Remove()}
-	errs = append(errs, removeIfThere(l.store.recordPath()+draftSuffix))
+	for _, file := range [...]string{recordFile + draftSuffix, pendingFile, pendingFile + draftSuffix} {
+		errs = append(errs, removeIfThere(filepath.Join(l.store.dir, file)))
+	}
 	for _, dir := range [...]string{historyDir, blobDir} {
 		errs = append(errs, os.RemoveAll(filepath.Join(l.store.dir, dir)))
 	}

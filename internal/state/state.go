@@ -63,6 +63,7 @@ const (
 	recordFile  = "applied"
 	historyDir  = "history"
 	blobDir     = "blobs"
+	pendingFile = "unconfirmed"
 	lockFile    = "lock"
 	draftSuffix = ".new" // of a file being written; one name is enough, since only the lock's holder writes
 )
