@@ -77,7 +77,7 @@ func TestProgramDoesNotGrowWithServices(t *testing.T) {
 			t.Errorf("%d services: %d chains and %d rules, fewer services had %d and %d", services, c, r, chains, rules)
 		}
 		chains, rules = c, r
-		if n := len(rs.Table(graph.IPv4).Set(graph.EndpointsMap).Elements); n < 3*services {
+		if n := rs.Table(graph.IPv4).Set(graph.EndpointsMap).Elements.Len(); n < 3*services {
 			t.Fatalf("%d services: only %d endpoints", services, n)
 		}
 	}
@@ -111,7 +111,7 @@ func TestEveryElementHasAnOrigin(t *testing.T) {
 	rs := compile(t, model(t, generate(t, workload.Workload{Services: 20, Endpoints: 6, Mixed: true})))
 	for _, table := range rs.Tables {
 		for _, s := range table.Sets {
-			for _, e := range s.Elements {
+			for e := range s.Elements.All() {
 				if !configured[s.Name] && (e.Owner == nil || e.Owner.Service.Name == "" || e.Pos.Line == 0) {
 					t.Errorf("%s %+v: owner %+v, place %s", s.Name, e.Key, e.Owner, e.Pos)
 				}
@@ -176,7 +176,7 @@ func fingerprint(rs *graph.Ruleset) string {
 		}
 		for _, s := range table.Sets {
 			fmt.Fprintf(&b, "%s %s %v %v %d\n", table.Family, s.Name, s.Key, s.Data, s.Size)
-			for _, e := range s.Elements {
+			for e := range s.Elements.All() {
 				fmt.Fprintf(&b, "  %+v %+v\n", e.Key, e.Data)
 			}
 		}

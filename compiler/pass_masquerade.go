@@ -42,7 +42,7 @@ func (st *state) masqueradeClass(fs *familyState, at *resolve.Address) string {
 		return chainMasqNodeLocal
 	case at.Kind != resolve.ClusterIP, st.cfg.MasqueradeAll:
 		return chainMasqAlways
-	case len(fs.table.Set(setClusterCIDRs).Elements) > 0:
+	case fs.table.Set(setClusterCIDRs).Elements.Len() > 0:
 		return chainMasqOffCluster
 	default:
 		return ""
@@ -57,7 +57,7 @@ func fillHairpin(st *state) {
 	}
 }
 
-func (fs *familyState) hairpinElements() []graph.Element {
+func (fs *familyState) hairpinElements() graph.Elements {
 	n := 0
 	for _, p := range fs.ports {
 		n += len(p.Cluster) + len(p.Local)
@@ -70,14 +70,14 @@ func (fs *familyState) hairpinElements() []graph.Element {
 			}
 		}
 	}
-	elements := make([]graph.Element, 0, len(named))
+	elements := fs.elements(setHairpin, len(named))
+	var last netip.Addr
 	for _, i := range byAddress(fs.family, named) {
 		e := &named[i]
 		// Of several with one address the first stands for all.
-		if last := len(elements) - 1; last < 0 || elements[last].Key.Addr != e.addr {
-			elements = append(elements, graph.Element{
-				Key: graph.Key{Addr: e.addr, Peer: e.addr}, Owner: e.owner, Pos: *e.pos,
-			})
+		if e.addr != last {
+			last = e.addr
+			elements.Append(graph.Element{Key: graph.Key{Addr: e.addr, Peer: e.addr}, Owner: e.owner, Pos: *e.pos})
 		}
 	}
 	return elements

@@ -1,7 +1,7 @@
 package compiler
 
 import (
-	"slices"
+	"net/netip"
 
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/resolve"
@@ -28,15 +28,15 @@ func addNoEndpoints(st *state) {
 			}
 		})
 
-		var clusterIPs []graph.Element
+		clusterIPs := fs.elements(setClusterIPs, len(fs.entries))
+		var last netip.Addr
 		for _, e := range fs.entries {
-			if e.at.Kind == resolve.ClusterIP {
-				clusterIPs = append(clusterIPs,
-					graph.Element{Key: graph.Key{Addr: e.key.Addr}, Owner: e.owner, Pos: e.Pos})
+			// The entries are sorted by address, so the ports of one address stand together.
+			if e.at.Kind == resolve.ClusterIP && e.key.Addr != last {
+				last = e.key.Addr
+				clusterIPs.Append(graph.Element{Key: graph.Key{Addr: last}, Owner: e.owner, Pos: e.Pos})
 			}
 		}
-		// The entries are sorted by address, so the ports of one address stand together.
-		clusterIPs = slices.CompactFunc(clusterIPs, func(a, b graph.Element) bool { return a.Key == b.Key })
 		st.fill(fs, setClusterIPs, clusterIPs)
 	}
 }

@@ -11,9 +11,9 @@ import (
 // fillPolicySets writes the address ranges of the configuration.
 func fillPolicySets(st *state) {
 	for _, fs := range st.families {
-		st.fill(fs, setClusterCIDRs, rangeElements(fs.family, st.cfg.ClusterCIDRs))
-		st.fill(fs, setServiceCIDRs, rangeElements(fs.family, st.cfg.ServiceCIDRs))
-		st.fill(fs, setNodePortAddresses, nodePortElements(fs.family, st.cfg.NodePortAddresses))
+		st.fill(fs, setClusterCIDRs, graph.ElementsOf(rangeElements(fs.family, st.cfg.ClusterCIDRs)))
+		st.fill(fs, setServiceCIDRs, graph.ElementsOf(rangeElements(fs.family, st.cfg.ServiceCIDRs)))
+		st.fill(fs, setNodePortAddresses, graph.ElementsOf(nodePortElements(fs.family, st.cfg.NodePortAddresses)))
 	}
 }
 

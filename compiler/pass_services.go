@@ -31,11 +31,9 @@ func fillEndpoints(st *state) {
 	}
 }
 
-func (fs *familyState) slotElements() []graph.Element {
-	begin := make([]int, len(fs.entries))
+func (fs *familyState) slotElements() graph.Elements {
 	n := 0
-	for i, e := range fs.entries {
-		begin[i] = n
+	for _, e := range fs.entries {
 		if e.shape.Cluster > 0 {
 			n += e.cluster.taken
 		}
@@ -43,39 +41,31 @@ func (fs *familyState) slotElements() []graph.Element {
 			n += e.local.taken
 		}
 	}
-	elements := make([]graph.Element, n)
-	inParallel(len(fs.entries), func(from, to int) {
-		for i := from; i < to; i++ {
-			e := fs.entries[i]
-			out := elements[begin[i]:]
-			if e.shape.Cluster > 0 {
-				out = e.writeSlots(out, e.cluster, e.Cluster, 0)
-			}
-			if e.shape.Local > 0 {
-				e.writeSlots(out, e.local, e.Local, localSlots)
-			}
+	elements := fs.elements(graph.EndpointsMap, n)
+	for _, e := range fs.entries {
+		if e.shape.Cluster > 0 {
+			e.writeSlots(&elements, e.cluster, e.Cluster, 0)
 		}
-	})
+		if e.shape.Local > 0 {
+			e.writeSlots(&elements, e.local, e.Local, localSlots)
+		}
+	}
 	return elements
 }
 
-// writeSlots writes an element for each slot that is taken, and gives what is left of out.
-func (e *entry) writeSlots(
-	out []graph.Element, placed placement, endpoints []resolve.Endpoint, offset uint32,
-) []graph.Element {
+// writeSlots writes an element for each slot that is taken.
+func (e *entry) writeSlots(out *graph.Elements, placed placement, endpoints []resolve.Endpoint, offset uint32) {
+	key := e.key
 	for slot, i := range placed.slots {
 		if i < 0 {
 			continue
 		}
 		ep := &endpoints[i]
-		key := e.key
 		key.Slot = offset + uint32(slot)
-		out[0] = graph.Element{
+		out.Append(graph.Element{
 			Key:   key,
 			Data:  graph.Data{Addr: ep.Addr.Addr(), Port: ep.Addr.Port()},
 			Owner: e.owner, Pos: ep.Pos,
-		}
-		out = out[1:]
+		})
 	}
-	return out
 }

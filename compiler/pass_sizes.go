@@ -10,7 +10,7 @@ func setSizes(st *state) {
 	for _, t := range st.rs.Tables {
 		for _, s := range t.Sets {
 			if !s.Interval && !s.Dynamic {
-				s.Size = sizeFor(len(s.Elements))
+				s.Size = sizeFor(s.Elements.Len())
 			}
 		}
 	}

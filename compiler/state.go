@@ -102,25 +102,24 @@ func newEntry(p *port, at *resolve.Address) entry {
 }
 
 // fill gives a set its elements, in canonical order.
-func (st *state) fill(fs *familyState, name string, elements []graph.Element) {
+func (st *state) fill(fs *familyState, name string, elements graph.Elements) {
 	s := fs.table.Set(name)
 	s.Elements = elements
 	s.SortElements()
 	st.touched = append(st.touched, touched{fs.table, s})
 }
 
+// elements gives an empty list with room for n elements of a set.
+func (fs *familyState) elements(set string, n int) graph.Elements {
+	return graph.MakeElements(fs.family, fs.table.Set(set), n)
+}
+
 // fillEntries gives a map keyed by service address one element for each entry that data knows.
 func (st *state) fillEntries(fs *familyState, name string, data func(*entry) (graph.Data, bool)) {
-	n := 0
-	for _, e := range fs.entries {
-		if _, ok := data(e); ok {
-			n++
-		}
-	}
-	elements := make([]graph.Element, 0, n)
+	elements := fs.elements(name, len(fs.entries))
 	for _, e := range fs.entries {
 		if d, ok := data(e); ok {
-			elements = append(elements, graph.Element{Key: e.key, Data: d, Owner: e.owner, Pos: e.Pos})
+			elements.Append(graph.Element{Key: e.key, Data: d, Owner: e.owner, Pos: e.Pos})
 		}
 	}
 	st.fill(fs, name, elements)

@@ -44,7 +44,7 @@ func checkPackets(t *testing.T, base, rs *graph.Ruleset, f flowsFile) {
 	}
 	commit(t, s.Node, plan.Diff(observe(t, s.Node, rs), rs))
 	for _, table := range rs.Tables {
-		s.learns = s.learns || len(table.Set("affinity-timeouts").Elements) > 0
+		s.learns = s.learns || table.Set("affinity-timeouts").Elements.Len() > 0
 	}
 	for _, w := range f.Flows {
 		s.check(t, w)

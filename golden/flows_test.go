@@ -276,10 +276,10 @@ func remembering(rs *graph.Ruleset, w flow, endpoint netip.AddrPort) *graph.Rule
 		for i, s := range c.Sets {
 			if s.Name == graph.AffinityMap && table.Family.Of(w.From) {
 				learnt := *s
-				learnt.Elements = []graph.Element{{
+				learnt.Elements = graph.ElementsOf([]graph.Element{{
 					Key:  graph.Key{Addr: w.From, Peer: w.To.Addr(), Proto: w.To.proto, Port: w.To.Port()},
 					Data: graph.Data{Addr: endpoint.Addr(), Port: endpoint.Port()},
-				}}
+				}})
 				c.Sets[i] = &learnt
 			}
 		}

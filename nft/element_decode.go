@@ -13,16 +13,17 @@ import (
 // elementReader collects the elements of one set from the messages of a dump.
 type elementReader struct {
 	shape
-	elements []graph.Element
-	ends     []netip.Addr // of ranges in a tree: the addresses after their last
-	foreign  bool         // there is an element that svcctl could not have made
+	elements graph.Elements
+	ranges   []graph.Element // of a tree, in place of elements: their ends come later
+	ends     []netip.Addr    // of ranges in a tree: the addresses after their last
+	foreign  bool            // there is an element that svcctl could not have made
 	chains   map[string]string
 }
 
 func newElementReader(f graph.Family, s *graph.Set, count int) *elementReader {
 	return &elementReader{
 		shape:    shapeOf(f, s),
-		elements: make([]graph.Element, 0, max(count, 0)),
+		elements: graph.MakeElements(f, s, max(count, 0)),
 		chains:   make(map[string]string),
 	}
 }
@@ -57,7 +58,11 @@ func (r *elementReader) readElement(b []byte) (ok bool) {
 	if !r.readData(a[unix.NFTA_SET_ELEM_DATA], &e.Data) {
 		return false
 	}
-	r.elements = append(r.elements, e)
+	if r.tree() {
+		r.ranges = append(r.ranges, e)
+		return true
+	}
+	r.elements.Append(e)
 	return true
 }
 
@@ -148,30 +153,31 @@ func (r *elementReader) intern(name string) string {
 }
 
 // result gives the elements in canonical order; ok is false where some of them are not svcctl's.
-func (r *elementReader) result() (elements []graph.Element, ok bool) {
-	if r.foreign || len(r.elements) == 0 {
-		return nil, !r.foreign
+func (r *elementReader) result() (elements graph.Elements, ok bool) {
+	if r.foreign {
+		return graph.Elements{}, false
 	}
 	if r.tree() {
 		r.closeRanges()
+		r.elements = graph.ElementsOf(r.ranges)
 	}
-	s := graph.Set{Elements: r.elements}
-	s.SortElements()
+	r.elements.Sort()
 	// The packet path may move elements of a dynamic map during the dump, which then has one twice.
-	return slices.CompactFunc(s.Elements, func(a, b graph.Element) bool { return a.Key == b.Key }), true
+	r.elements.Compact()
+	return r.elements, true
 }
 
 // closeRanges gives every range of a tree its last address: the one before the next end or the next start, and the last
 // address of all where neither follows.
 func (r *elementReader) closeRanges() {
-	slices.SortFunc(r.elements, func(a, b graph.Element) int { return a.Key.Addr.Compare(b.Key.Addr) })
+	slices.SortFunc(r.ranges, func(a, b graph.Element) int { return a.Key.Addr.Compare(b.Key.Addr) })
 	slices.SortFunc(r.ends, netip.Addr.Compare)
 	_, everything := graph.PrefixRange(netip.PrefixFrom(r.family.Unspecified(), 0))
-	for i := range r.elements {
-		k := &r.elements[i].Key
+	for i := range r.ranges {
+		k := &r.ranges[i].Key
 		k.RangeTo = everything
-		if i+1 < len(r.elements) {
-			k.RangeTo = r.elements[i+1].Key.Addr.Prev()
+		if i+1 < len(r.ranges) {
+			k.RangeTo = r.ranges[i+1].Key.Addr.Prev()
 		}
 		// An end at the start itself is that of the range before.
 		at, found := slices.BinarySearchFunc(r.ends, k.Addr, netip.Addr.Compare)

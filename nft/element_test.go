@@ -58,13 +58,13 @@ func randomRanges(r *rand.Rand, f g.Family, n int) []g.Key {
 }
 
 // randomElements gives elements for a set.
-func randomElements(r *rand.Rand, f g.Family, s *g.Set) []g.Element {
+func randomElements(r *rand.Rand, f g.Family, s *g.Set) g.Elements {
 	out := make([]g.Element, 0, 100)
 	if len(s.Key) == 1 && s.Interval {
 		for _, k := range randomRanges(r, f, r.IntN(30)) {
 			out = append(out, g.Element{Key: k})
 		}
-		return out
+		return g.ElementsOf(out)
 	}
 	for range r.IntN(60) {
 		var e g.Element
@@ -99,9 +99,8 @@ func randomElements(r *rand.Rand, f g.Family, s *g.Set) []g.Element {
 	if s.Interval {
 		out = giveRanges(r, f, out)
 	}
-	s = &g.Set{Elements: out}
-	s.SortElements()
-	return slices.CompactFunc(s.Elements, func(a, b g.Element) bool { return a.Key == b.Key })
+	slices.SortStableFunc(out, func(a, b g.Element) int { return a.Key.Compare(b.Key) })
+	return g.ElementsOf(slices.CompactFunc(out, func(a, b g.Element) bool { return a.Key == b.Key }))
 }
 
 // giveRanges makes the second address of each key a range. Each key has its own port, so that no two overlap.
@@ -169,7 +168,7 @@ func TestRangeEdges(t *testing.T) {
 	for _, tt := range tests {
 		var s g.Set
 		for i := 0; i < len(tt.pairs); i += 2 {
-			s.Elements = append(s.Elements, g.Element{Key: g.Key{
+			s.Elements.Append(g.Element{Key: g.Key{
 				Addr: netip.MustParseAddr(tt.pairs[i]), RangeTo: netip.MustParseAddr(tt.pairs[i+1]),
 			}})
 		}
@@ -184,14 +183,14 @@ func TestRangesWithoutEnds(t *testing.T) {
 	s := &g.Set{Key: []g.Field{g.AddrField}, Interval: true}
 	r := newElementReader(g.IPv4, s, 0)
 	b, list := openNested(nil, unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-	for _, e := range (words{}).ranges("10.0.0.0", "255.255.255.255", "11.0.0.0", "255.255.255.255") {
+	for e := range (words{}).ranges("10.0.0.0", "255.255.255.255", "11.0.0.0", "255.255.255.255").All() {
 		b = r.appendElement(b, &e, true)
 	}
 	closeNested(b, list)
 	r.read(b)
 	got, ok := r.result()
 	want := words{}.ranges("10.0.0.0", "10.255.255.255", "11.0.0.0", "255.255.255.255")
-	if !ok || !slices.Equal(got, want) {
+	if !ok || !got.Equal(want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -201,11 +200,11 @@ func TestElementSize(t *testing.T) {
 	for _, table := range program().Tables {
 		for _, s := range table.Sets {
 			sh := shapeOf(table.Family, s)
-			for i := range s.Elements {
+			for e := range s.Elements.All() {
 				for _, withData := range []bool{false, true} {
-					got, want := len(sh.appendElement(nil, &s.Elements[i], withData)), sh.elementSize(&s.Elements[i], withData)
+					got, want := len(sh.appendElement(nil, &e, withData)), sh.elementSize(&e, withData)
 					if got != want {
-						t.Errorf("%s %s: %d bytes, said to be %d", s.Name, sh.keyString(&s.Elements[i].Key), got, want)
+						t.Errorf("%s %s: %d bytes, said to be %d", s.Name, sh.keyString(&e.Key), got, want)
 					}
 				}
 			}
@@ -246,7 +245,7 @@ func BenchmarkChangeOne(b *testing.B) {
 	s := table.Sets[0]
 	p := &plan.Plan{Tables: []plan.TableChange{{
 		Op: plan.Update, Name: "svcctl",
-		Elements: []plan.ElementChange{{Set: s, Del: s.Elements[77:78], Add: s.Elements[77:78]}},
+		Elements: []plan.ElementChange{{Set: s, Del: s.Elements.Slice(77, 78), Add: s.Elements.Slice(77, 78)}},
 	}}}
 	for b.Loop() {
 		commit(b, c, p)

@@ -46,9 +46,9 @@ func TestKernelError(t *testing.T) {
 	const bad = 2123
 	const anywhere = "" // which of the jumps of a loop is at fault is the kernel's choice
 	manyServices := func(w words, s *g.Set) {
-		s.Elements = nil
+		s.Elements = g.Elements{}
 		for port := range uint16(3000) {
-			s.Elements = append(s.Elements, w.verdicts(verdictAt{"10.96.0.1", g.TCP, port, gotoChain("random-4")})...)
+			s.Elements.Append(w.verdicts(verdictAt{"10.96.0.1", g.TCP, port, gotoChain("random-4")}).At(0))
 		}
 		s.Size = 4096
 	}
@@ -62,21 +62,20 @@ func TestKernelError(t *testing.T) {
 		{"a chain that is not there", func(w words, t *g.Table) {
 			s := t.Set("services")
 			manyServices(w, s)
-			s.Elements[bad].Data.Verdict.Chain = "nowhere"
-			s.Elements[bad].Owner = owner
+			editElement(s, bad, func(e *g.Element) { e.Data.Verdict.Chain, e.Owner = "nowhere", owner })
 		}, unix.ENOENT, "ip svcctl map services element 10.96.0.1 . tcp . 2123", true},
 		{"two data for a key", func(w words, t *g.Table) {
 			s := t.Set("services")
 			manyServices(w, s)
-			s.Elements[bad].Key.Port = 17
-			s.Elements[bad].Data.Verdict = g.Verdict{Op: g.Drop}
-			s.Elements[bad].Owner = owner
+			editElement(s, bad, func(e *g.Element) {
+				e.Key.Port, e.Data.Verdict, e.Owner = 17, g.Verdict{Op: g.Drop}, owner
+			})
 		}, unix.EEXIST, "ip svcctl map services element 10.96.0.1 . tcp . 17", true},
 		{"a full set", func(w words, t *g.Table) {
 			s := t.Set("services")
 			manyServices(w, s)
 			s.Size = bad
-			s.Elements[bad].Owner = owner
+			editElement(s, bad, func(e *g.Element) { e.Owner = owner })
 		}, unix.ENFILE, "ip svcctl map services element 10.96.0.1 . tcp . 2123", true},
 		{"overlapping ranges", func(w words, t *g.Table) {
 			t.Set("cluster-cidrs").Elements = w.ranges("10.1.0.0", "10.1.255.255", "10.1.1.2", "10.1.1.2")
@@ -122,18 +121,18 @@ func TestDeletionError(t *testing.T) {
 	table := programTable(g.IPv6)
 	commit(t, c, createPlan(plan.Create, table))
 	s := table.Set("endpoints")
-	missing := s.Elements[5]
+	missing := s.Elements.At(5)
 	missing.Key.Slot = 77
 	err := c.Commit(t.Context(), &plan.Plan{Tables: []plan.TableChange{{
 		Op: plan.Update, Family: g.IPv6, Name: "svcctl",
-		Elements: []plan.ElementChange{{Set: s, Del: []g.Element{s.Elements[0], missing, s.Elements[1]}}},
+		Elements: []plan.ElementChange{{Set: s, Del: g.ElementsOf([]g.Element{s.Elements.At(0), missing, s.Elements.At(1)})}},
 	}}}, 0)
 	var k *KernelError
 	if !errors.As(err, &k) || k.Errno != unix.ENOENT || !strings.HasSuffix(k.What, " . 77") {
 		t.Errorf("got %v, want ENOENT at the element with slot 77", err)
 	}
-	if n := len(read(t, c).Ruleset.Table(g.IPv6).Set("endpoints").Elements); n != len(s.Elements) {
-		t.Errorf("%d elements are left of %d", n, len(s.Elements))
+	if n := read(t, c).Ruleset.Table(g.IPv6).Set("endpoints").Elements.Len(); n != s.Elements.Len() {
+		t.Errorf("%d elements are left of %d", n, s.Elements.Len())
 	}
 }
 

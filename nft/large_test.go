@@ -19,12 +19,12 @@ func largeTable(n int) *g.Table {
 		Name: "endpoints", Key: append([]g.Field{}, g.AddrField, g.ProtoField, g.PortField, g.SlotField), Data: addrPort,
 		Size: uint32(2 * n),
 	}
-	s.Elements = make([]g.Element, n)
-	for i := range s.Elements {
-		s.Elements[i] = g.Element{
+	s.Elements = g.MakeElements(g.IPv4, s, n)
+	for i := range n {
+		s.Elements.Append(g.Element{
 			Key:  g.Key{Addr: numberedAddr(0x0a600000 + i/16), Proto: g.TCP, Port: 80, Slot: uint32(i % 16)},
 			Data: g.Data{Addr: numberedAddr(0x0a010000 + i), Port: 8080},
-		}
+		})
 	}
 	return &g.Table{Name: "svcctl", Sets: []*g.Set{s}}
 }
@@ -60,7 +60,7 @@ func TestLarge(t *testing.T) {
 	// One element too few is noticed by its number alone.
 	s := table.Sets[0]
 	commit(t, c, &plan.Plan{Tables: []plan.TableChange{{
-		Op: plan.Update, Name: "svcctl", Elements: []plan.ElementChange{{Set: s, Del: s.Elements[77:78]}},
+		Op: plan.Update, Name: "svcctl", Elements: []plan.ElementChange{{Set: s, Del: s.Elements.Slice(77, 78)}},
 	}}})
 	if err := c.VerifyCounts(t.Context(), want); err == nil {
 		t.Error("a missing element is not noticed")

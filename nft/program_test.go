@@ -38,10 +38,10 @@ func (w words) key(addr string, p g.Proto, port uint16) g.Key {
 	return g.Key{Addr: w.a(addr), Proto: p, Port: port}
 }
 
-func (w words) ranges(pairs ...string) []g.Element {
-	var out []g.Element
+func (w words) ranges(pairs ...string) g.Elements {
+	var out g.Elements
 	for i := 0; i < len(pairs); i += 2 {
-		out = append(out, g.Element{Key: g.Key{Addr: w.a(pairs[i]), RangeTo: w.a(pairs[i+1])}})
+		out.Append(g.Element{Key: g.Key{Addr: w.a(pairs[i]), RangeTo: w.a(pairs[i+1])}})
 	}
 	return out
 }
@@ -53,12 +53,12 @@ type endpoint struct {
 	addr    string
 }
 
-func (w words) endpoints(list ...endpoint) []g.Element {
-	var out []g.Element
+func (w words) endpoints(list ...endpoint) g.Elements {
+	var out g.Elements
 	for _, e := range list {
 		k := w.key(e.service, g.TCP, e.port)
 		k.Slot = e.slot
-		out = append(out, g.Element{Key: k, Data: g.Data{Addr: w.a(e.addr), Port: 8080}})
+		out.Append(g.Element{Key: k, Data: g.Data{Addr: w.a(e.addr), Port: 8080}})
 	}
 	return out
 }
@@ -70,10 +70,10 @@ type verdictAt struct {
 	v     g.Verdict
 }
 
-func (w words) verdicts(list ...verdictAt) []g.Element {
-	var out []g.Element
+func (w words) verdicts(list ...verdictAt) g.Elements {
+	var out g.Elements
 	for _, e := range list {
-		out = append(out, g.Element{Key: w.key(e.addr, e.proto, e.port), Data: g.Data{Verdict: e.v}})
+		out.Append(g.Element{Key: w.key(e.addr, e.proto, e.port), Data: g.Data{Verdict: e.v}})
 	}
 	return out
 }
@@ -151,31 +151,31 @@ func (w words) sets() []*g.Set {
 			verdictAt{"203.0.113.5", g.TCP, 80, gotoChain("masquerade-node-local")},
 			verdictAt{"0.0.0.0", g.TCP, 30001, gotoChain("masquerade-node-local")},
 		)},
-		{Name: "hairpin", Key: []g.Field{g.AddrField, g.AddrField}, Elements: []g.Element{
+		{Name: "hairpin", Key: []g.Field{g.AddrField, g.AddrField}, Elements: g.ElementsOf([]g.Element{
 			{Key: g.Key{Addr: w.a("10.1.1.2"), Peer: w.a("10.1.1.2")}},
 			{Key: g.Key{Addr: w.a("10.1.2.2"), Peer: w.a("10.1.2.2")}},
 			{Key: g.Key{Addr: w.a("10.1.3.2"), Peer: w.a("10.1.3.2")}},
-		}},
+		})},
 		{Name: "no-endpoint-services", Key: serviceKey, Data: verdict, Elements: w.verdicts(
 			verdictAt{"10.96.0.7", g.TCP, 80, gotoChain("reject-new")},
 			verdictAt{"10.96.0.8", g.UDP, 53, g.Verdict{Op: g.Drop}},
 			verdictAt{"0.0.0.0", g.SCTP, 30007, gotoChain("reject-new")},
 		)},
-		{Name: "restricted-services", Key: serviceKey, Elements: []g.Element{{Key: w.key("203.0.113.9", g.TCP, 80)}}},
+		{Name: "restricted-services", Key: serviceKey, Elements: g.ElementsOf([]g.Element{{Key: w.key("203.0.113.9", g.TCP, 80)}})},
 		{
 			Name: "source-ranges", Key: append(slices.Clone(serviceKey), g.AddrField), Interval: true,
-			Elements: []g.Element{
+			Elements: g.ElementsOf([]g.Element{
 				{Key: w.sourceRange("198.51.100.0", "198.51.100.255")},
 				{Key: w.sourceRange("10.1.0.0", "10.1.255.255")},
 				{Key: w.sourceRange("192.168.0.1", "192.168.0.1")},
-			},
+			}),
 		},
-		{Name: "cluster-ips", Key: addr, Elements: []g.Element{
+		{Name: "cluster-ips", Key: addr, Elements: g.ElementsOf([]g.Element{
 			{Key: g.Key{Addr: w.a("10.96.0.1")}},
 			{Key: g.Key{Addr: w.a("10.96.0.2")}},
 			{Key: g.Key{Addr: w.a("10.96.0.7")}},
 			{Key: g.Key{Addr: w.a("10.96.0.8")}},
-		}},
+		})},
 	}
 }
 
@@ -304,7 +304,7 @@ func createPlan(op plan.Op, tables ...*g.Table) *plan.Plan {
 			AddSets: t.Sets, AddChains: t.Chains, SetRules: t.Chains,
 		}
 		for _, s := range t.Sets {
-			if len(s.Elements) > 0 {
+			if s.Elements.Len() > 0 {
 				c.Elements = append(c.Elements, plan.ElementChange{Set: s, Add: s.Elements})
 			}
 		}

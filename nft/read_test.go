@@ -142,7 +142,7 @@ func TestReadUnderChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := []g.Field{g.AddrField}
-	element := []g.Element{{Key: g.Key{Addr: netip.MustParseAddr("192.0.2.1")}}}
+	element := g.ElementsOf([]g.Element{{Key: g.Key{Addr: netip.MustParseAddr("192.0.2.1")}}})
 	table := &g.Table{Name: "svcctl", Sets: []*g.Set{{Name: "one", Key: addr, Elements: element}, {Name: "two", Key: addr}}}
 	commit(t, c, createPlan(plan.Create, table))
 	move := func(from, to *g.Set) *plan.Plan {
@@ -171,7 +171,7 @@ func TestReadUnderChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		sets := s.Ruleset.Tables[0].Sets
-		if n := len(sets[0].Elements) + len(sets[1].Elements); n != 1 {
+		if n := sets[0].Elements.Len() + sets[1].Elements.Len(); n != 1 {
 			t.Errorf("the element is there %d times", n)
 			break
 		}
@@ -223,9 +223,12 @@ func TestVerifyCounts(t *testing.T) {
 	want := program()
 	commit(t, c, createPlan(plan.Create, want.Tables...))
 	for _, edit := range []func(t *g.Table){
-		func(t *g.Table) { t.Set("hairpin").Elements = t.Set("hairpin").Elements[1:] },
-		func(t *g.Table) { t.Set("cluster-cidrs").Elements = nil },
-		func(t *g.Table) { t.Set("source-ranges").Elements = nil },
+		func(t *g.Table) {
+			s := t.Set("hairpin")
+			s.Elements = s.Elements.Slice(1, s.Elements.Len())
+		},
+		func(t *g.Table) { t.Set("cluster-cidrs").Elements = g.Elements{} },
+		func(t *g.Table) { t.Set("source-ranges").Elements = g.Elements{} },
 		func(t *g.Table) { t.Sets = append(t.Sets, &g.Set{Name: "missing", Key: []g.Field{g.AddrField}}) },
 	} {
 		other := program()

@@ -17,7 +17,7 @@ func TestNewChainsComeFirst(t *testing.T) {
 	p := &plan.Plan{Tables: []plan.TableChange{{
 		Op: plan.Update, Name: "svcctl",
 		AddSets: []*graph.Set{set}, AddChains: []*graph.Chain{shape, base}, SetRules: []*graph.Chain{shape, changed},
-		Elements: []plan.ElementChange{{Set: set, Add: []graph.Element{{}}}},
+		Elements: []plan.ElementChange{{Set: set, Add: graph.ElementsOf([]graph.Element{{}})}},
 	}}}
 	got := stages(p, kernel{})
 	if len(got) != 2 {

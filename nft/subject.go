@@ -62,24 +62,23 @@ func (s setSubject) String() string {
 type elementsSubject struct {
 	setSubject
 	shape    *shape
-	elements []graph.Element
+	elements graph.Elements
 	deletion bool
 	expiring bool // what is deleted may have expired by itself
 	start    int  // offset of the first element
 }
 
 func (s *elementsSubject) at(offset int) (string, *graph.Owner) {
-	if len(s.elements) == 1 {
+	if s.elements.Len() == 1 {
 		offset = s.start
 	}
 	if offset < s.start {
-		first := s.shape.keyString(&s.elements[0].Key)
-		return fmt.Sprintf("%s, one of %d elements from %s on", s, len(s.elements), first), nil
+		first := s.elements.KeyAt(0)
+		return fmt.Sprintf("%s, one of %d elements from %s on", s, s.elements.Len(), s.shape.keyString(&first)), nil
 	}
 	end := s.start
-	for i := range s.elements {
-		e := &s.elements[i]
-		if end += s.shape.elementSize(e, !s.deletion); offset < end {
+	for e := range s.elements.All() {
+		if end += s.shape.elementSize(&e, !s.deletion); offset < end {
 			return s.String() + " element " + s.shape.keyString(&e.Key), e.Owner
 		}
 	}

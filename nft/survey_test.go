@@ -101,8 +101,7 @@ func TestSurveyOfAnotherContent(t *testing.T) {
 	c := openPrivate(t)
 	known := applied(t, c)
 	other := program()
-	e := other.Tables[0].Set(g.EndpointsMap).Elements
-	e[0].Data.Port++
+	editElement(other.Tables[0].Set(g.EndpointsMap), 0, func(e *g.Element) { e.Data.Port++ })
 	for _, table := range other.Tables {
 		table.Chains = append(table.Chains, &g.Chain{Name: g.AppliedChain(table.Digest())})
 	}

@@ -30,11 +30,11 @@ func planSize(p *plan.Plan) int {
 	for i := range p.Tables {
 		for _, c := range p.Tables[i].Elements {
 			sh := shapeOf(p.Tables[i].Family, c.Set)
-			for j := range c.Del {
-				n += sh.elementSize(&c.Del[j], false)
+			for e := range c.Del.All() {
+				n += sh.elementSize(&e, false)
 			}
-			for j := range c.Add {
-				n += sh.elementSize(&c.Add[j], true)
+			for e := range c.Add.All() {
+				n += sh.elementSize(&e, true)
 			}
 		}
 	}
@@ -144,8 +144,8 @@ func (e *encoder) elements(t tableSubject, c *plan.ElementChange) {
 
 // elementMessages writes elements into as many messages as it takes: the list of elements is one attribute, and no
 // attribute is longer than 64 KiB.
-func (e *encoder) elementMessages(msg, flags uint16, s elementsSubject, elements []graph.Element) {
-	for len(elements) > 0 {
+func (e *encoder) elementMessages(msg, flags uint16, s elementsSubject, elements graph.Elements) {
+	for at := 0; at < elements.Len(); {
 		m := s
 		e.message(msg, flags, s.table.family, &m, func(b []byte) []byte {
 			start := e.starts[len(e.starts)-1]
@@ -153,13 +153,16 @@ func (e *encoder) elementMessages(msg, flags uint16, s elementsSubject, elements
 			b = appendString(b, unix.NFTA_SET_ELEM_LIST_SET, s.set.Name)
 			b, list := openNested(b, unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 			m.start = len(b) - start
-			n := 0
-			for n < len(elements) && len(b)-list+s.shape.elementSize(&elements[n], !s.deletion) <= attrMax {
-				b = s.shape.appendElement(b, &elements[n], !s.deletion)
-				n++
+			from := at
+			for ; at < elements.Len(); at++ {
+				e := elements.At(at)
+				if len(b)-list+s.shape.elementSize(&e, !s.deletion) > attrMax {
+					break
+				}
+				b = s.shape.appendElement(b, &e, !s.deletion)
 			}
 			closeNested(b, list)
-			m.elements, elements = elements[:n], elements[n:]
+			m.elements = elements.Slice(from, at)
 			return b
 		})
 	}

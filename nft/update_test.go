@@ -27,42 +27,51 @@ func change(t *testing.T, c *Conn, step string, want *g.Ruleset) *plan.Plan {
 	return p
 }
 
+// editElement changes one element of a set.
+func editElement(s *g.Set, i int, f func(*g.Element)) {
+	elements := slices.Collect(s.Elements.All())
+	f(&elements[i])
+	s.Elements = g.ElementsOf(elements)
+}
+
 // TestUpdate walks through changes of every kind, each from the ruleset before it.
 func TestUpdate(t *testing.T) {
 	steps := []step{
 		{"everything is new", func(words, *g.Table) {}},
 		{"elements come and go", func(w words, t *g.Table) {
 			s := t.Set("endpoints")
-			s.Elements = append(slices.Clone(s.Elements[3:]), w.endpoints(endpoint{"10.96.0.1", 80, 3, "10.1.1.2"})...)
+			s.Elements = s.Elements.Slice(3, s.Elements.Len())
+			s.Elements.Append(w.endpoints(endpoint{"10.96.0.1", 80, 3, "10.1.1.2"}).At(0))
 			ips := t.Set("cluster-ips")
-			ips.Elements = append(ips.Elements[1:], g.Element{Key: g.Key{Addr: w.a("203.0.113.5")}})
+			ips.Elements = ips.Elements.Slice(1, ips.Elements.Len())
+			ips.Elements.Append(g.Element{Key: g.Key{Addr: w.a("203.0.113.5")}})
 		}},
 		{"data changes", func(_ words, t *g.Table) {
 			s := t.Set("endpoints")
-			for i := range s.Elements {
-				s.Elements[i].Data.Port = 9090
+			for i := range s.Elements.Len() {
+				editElement(s, i, func(e *g.Element) { e.Data.Port = 9090 })
 			}
 		}},
 		{"ranges come and go", func(w words, t *g.Table) {
 			t.Set("cluster-cidrs").Elements = w.ranges("10.96.0.0", "10.96.255.255", "203.0.113.9", "203.0.113.9")
 			t.Set("node-port-addresses").Elements = w.ranges("0.0.0.0", "255.255.255.255")
-			t.Set("source-ranges").Elements = []g.Element{{Key: w.sourceRange("10.96.0.0", "10.96.255.255")}}
+			t.Set("source-ranges").Elements = g.ElementsOf([]g.Element{{Key: w.sourceRange("10.96.0.0", "10.96.255.255")}})
 		}},
 		{"a verdict changes", func(_ words, t *g.Table) {
-			t.Set("services").Elements[0].Data.Verdict = gotoChain("random-1")
+			editElement(t.Set("services"), 0, func(e *g.Element) { e.Data.Verdict = gotoChain("random-1") })
 		}},
 		{"a shape comes with its verdicts", func(w words, t *g.Table) {
 			t.Chains = append(t.Chains, &g.Chain{Name: "random-2", Rules: tries(1, service, 2, 0)})
 			s := t.Set("services")
-			s.Elements[1].Data.Verdict = gotoChain("random-2")
-			s.Elements = append(s.Elements, w.verdicts(verdictAt{"10.96.0.7", g.TCP, 80, gotoChain("random-2")})...)
+			editElement(s, 1, func(e *g.Element) { e.Data.Verdict = gotoChain("random-2") })
+			s.Elements.Append(w.verdicts(verdictAt{"10.96.0.7", g.TCP, 80, gotoChain("random-2")}).At(0))
 		}},
 		{"a shape goes with its verdicts", func(_ words, t *g.Table) {
 			t.Chains = slices.DeleteFunc(t.Chains, func(c *g.Chain) bool { return c.Name == "affinity-random-1" })
 			s := t.Set("services")
-			s.Elements = slices.DeleteFunc(s.Elements, func(e g.Element) bool {
+			s.Elements = g.ElementsOf(slices.DeleteFunc(slices.Collect(s.Elements.All()), func(e g.Element) bool {
 				return e.Data.Verdict.Chain == "affinity-random-1"
-			})
+			}))
 		}},
 		{"a chain gets other rules", func(_ words, t *g.Table) {
 			c := t.Chain("reject-new")
@@ -93,8 +102,7 @@ func TestUpdate(t *testing.T) {
 			s := t.Set("services")
 			s.Size = 2 * s.Size
 			for port := range uint16(s.Size - 100) {
-				s.Elements = append(s.Elements,
-					w.verdicts(verdictAt{"10.96.0.9", g.SCTP, port, g.Verdict{Op: g.Accept}})...)
+				s.Elements.Append(w.verdicts(verdictAt{"10.96.0.9", g.SCTP, port, g.Verdict{Op: g.Accept}}).At(0))
 			}
 		}},
 		{"the type of a set changes", func(w words, t *g.Table) {
@@ -154,21 +162,21 @@ func TestDynamicElements(t *testing.T) {
 		}
 		elements := func(del, add []g.Element) *plan.Plan {
 			return &plan.Plan{Tables: []plan.TableChange{{
-				Op: plan.Update, Name: "svcctl", Elements: []plan.ElementChange{{Set: affinity, Del: del, Add: add}},
+				Op: plan.Update, Name: "svcctl", Elements: []plan.ElementChange{{Set: affinity, Del: g.ElementsOf(del), Add: g.ElementsOf(add)}},
 			}}}
 		}
 		there, gone := learnt("198.51.100.0"), learnt("203.0.113.9")
 		commit(t, c, elements(nil, []g.Element{there}))
-		if got := read(t, c).Ruleset.Table(g.IPv4).Set("affinity").Elements; !slices.Equal(got, []g.Element{there}) {
+		if got := read(t, c).Ruleset.Table(g.IPv4).Set("affinity").Elements; !got.Equal(g.ElementsOf([]g.Element{there})) {
 			t.Fatalf("learnt: %v", got)
 		}
 		err := c.Commit(t.Context(), elements([]g.Element{there, gone}, nil), 0)
 		got := read(t, c).Ruleset.Table(g.IPv4).Set("affinity").Elements
 		switch {
-		case plainDelete && (!isConflict(err) || len(got) != 1):
-			t.Errorf("kernels before Linux 6.3: got %v and %d elements, want a conflict and 1", err, len(got))
-		case !plainDelete && (err != nil || len(got) != 0):
-			t.Errorf("got %v and %d elements, want none of either", err, len(got))
+		case plainDelete && (!isConflict(err) || got.Len() != 1):
+			t.Errorf("kernels before Linux 6.3: got %v and %d elements, want a conflict and 1", err, got.Len())
+		case !plainDelete && (err != nil || got.Len() != 0):
+			t.Errorf("got %v and %d elements, want none of either", err, got.Len())
 		}
 	}
 }

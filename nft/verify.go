@@ -27,7 +27,7 @@ func (c *Conn) VerifyCounts(ctx context.Context, rs *graph.Ruleset) error {
 		for _, s := range t.Sets {
 			got, ok := counts[s.Name]
 			if !ok {
-				return &CountError{Set: setSubject{r.name, s}.String(), Want: len(s.Elements), Got: -1}
+				return &CountError{Set: setSubject{r.name, s}.String(), Want: s.Elements.Len(), Got: -1}
 			}
 			if err := checkCount(t.Family, setSubject{r.name, s}, s, got); err != nil {
 				return err
@@ -42,17 +42,18 @@ func checkCount(f graph.Family, subject setSubject, want *graph.Set, got int) er
 	if want.Dynamic || sameCount(f, want, got) {
 		return nil
 	}
-	return &CountError{Set: subject.String(), Want: len(want.Elements), Got: got}
+	return &CountError{Set: subject.String(), Want: want.Elements.Len(), Got: got}
 }
 
 // sameCount compares the elements that a set should have with the number that the kernel gives, -1 where it gives none.
 // In a tree the kernel has two elements for a range, one for a range up to the last address, and gives half their sum.
 func sameCount(f graph.Family, s *graph.Set, got int) bool {
-	want := len(s.Elements)
+	want := s.Elements.Len()
 	if sh := shapeOf(f, s); sh.tree() {
 		want *= 2
-		for i := range s.Elements {
-			if _, last := sh.bounds(&s.Elements[i].Key); !last.Next().IsValid() {
+		for i := range s.Elements.Len() {
+			key := s.Elements.KeyAt(i)
+			if _, last := sh.bounds(&key); !last.Next().IsValid() {
 				want--
 			}
 		}

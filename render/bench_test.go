@@ -12,16 +12,16 @@ import (
 func largeRuleset(services, endpoints int) *graph.Ruleset {
 	t := program(graph.IPv4)
 	svc, eps := t.Set(graph.ServicesMap), t.Set(graph.EndpointsMap)
-	svc.Elements, eps.Elements = nil, nil
+	svc.Elements, eps.Elements = graph.Elements{}, graph.Elements{}
 	for i := range services {
 		addr := netip.AddrFrom4([4]byte{10, 96 + byte(i>>16), byte(i >> 8), byte(i)})
 		key := graph.Key{Addr: addr, Proto: graph.TCP, Port: 80}
 		verdict := graph.Verdict{Op: graph.Goto, Chain: "random-4"}
-		svc.Elements = append(svc.Elements, graph.Element{Key: key, Data: graph.Data{Verdict: verdict}, Owner: webOwner})
+		svc.Elements.Append(graph.Element{Key: key, Data: graph.Data{Verdict: verdict}, Owner: webOwner})
 		for slot := range endpoints {
 			key.Slot = uint32(slot)
 			data := graph.Data{Addr: netip.AddrFrom4([4]byte{10, 1, byte(i), byte(slot)}), Port: 8080}
-			eps.Elements = append(eps.Elements, graph.Element{Key: key, Data: data, Owner: webOwner})
+			eps.Elements.Append(graph.Element{Key: key, Data: data, Owner: webOwner})
 		}
 	}
 	return &graph.Ruleset{Tables: []*graph.Table{t}}

@@ -71,11 +71,11 @@ func (d *dotTable) chain(c *graph.Chain) {
 }
 
 func (d *dotTable) set(s *graph.Set) {
-	count := strconv.Itoa(len(s.Elements)) + " elements"
+	count := strconv.Itoa(s.Elements.Len()) + " elements"
 	switch {
 	case s.Dynamic:
 		count = "filled by packets"
-	case len(s.Elements) == 1:
+	case s.Elements.Len() == 1:
 		count = "1 element"
 	}
 	d.out.str("\t\t", d.setNode(s.Name), " [shape=cylinder, label=",
@@ -137,8 +137,8 @@ func (d *dotTable) verdictEdges(s *graph.Set) {
 	}
 	counts := make(map[graph.Verdict]int)
 	var verdicts []graph.Verdict
-	for i := range s.Elements {
-		v := s.Elements[i].Data.Verdict
+	for e := range s.Elements.All() {
+		v := e.Data.Verdict
 		if counts[v] == 0 && v.Chain != "" {
 			verdicts = append(verdicts, v)
 		}

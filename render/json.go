@@ -92,7 +92,7 @@ func writeSetJSON(out *writer, t *graph.Table, s *graph.Set) {
 	if flags := setFlags(s); len(flags) > 0 {
 		out.str(`, "flags": ["`, strings.Join(flags, `", "`), `"]`)
 	}
-	if len(s.Elements) > 0 {
+	if s.Elements.Len() > 0 {
 		out.str(`, "elem": `)
 		writeElementsJSON(out, s)
 	}
@@ -101,12 +101,13 @@ func writeSetJSON(out *writer, t *graph.Table, s *graph.Set) {
 
 func writeElementsJSON(out *writer, s *graph.Set) {
 	out.str("[")
-	for i := range s.Elements {
+	for i := range s.Elements.Len() {
 		if i > 0 {
 			out.buf = append(out.buf, ',')
 		}
 		out.buf = append(out.buf, "\n    "...)
-		out.buf = appendElementJSON(out.buf, s, &s.Elements[i])
+		e := s.Elements.At(i)
+		out.buf = appendElementJSON(out.buf, s, &e)
 		out.spill()
 	}
 	out.str("\n  ]")

@@ -57,7 +57,7 @@ func writeSet(out *writer, f graph.Family, s *graph.Set) {
 	for _, line := range setLines(f, s) {
 		out.str("\t\t", line, "\n")
 	}
-	if len(s.Elements) > 0 {
+	if s.Elements.Len() > 0 {
 		out.str("\t\telements = {\n")
 		writeElements(out, "\t\t\t", s, s.Elements)
 		out.str("\t\t}\n")
@@ -79,13 +79,12 @@ func setLines(f graph.Family, s *graph.Set) []string {
 
 // writeElements writes elements a line each, so that line diffs show elements. Every line ends in a comma, which nft
 // allows after the last one too: a new last element does not change the line before it.
-func writeElements(out *writer, indent string, s *graph.Set, elements []graph.Element) {
+func writeElements(out *writer, indent string, s *graph.Set, elements graph.Elements) {
 	// The other maps repeat the keys of this one, and comments there would only repeat the names.
 	named := s.Name == graph.ServicesMap
-	for i := range elements {
-		e := &elements[i]
+	for e := range elements.All() {
 		out.buf = append(out.buf, indent...)
-		out.buf = append(appendElement(out.buf, s, e), ',')
+		out.buf = append(appendElement(out.buf, s, &e), ',')
 		if named && e.Owner != nil {
 			out.str(" # ", plainLine(ownerText(e.Owner)))
 		}

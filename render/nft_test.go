@@ -125,9 +125,9 @@ func TestNFTManyIntervals(t *testing.T) {
 		Key: []graph.Field{graph.AddrField, graph.ProtoField, graph.PortField, graph.AddrField},
 	}
 	for i := range n {
-		plain.Elements = append(plain.Elements, graph.Element{Key: graph.Key{Addr: addr(i, 10), RangeTo: addr(i, 17)}})
+		plain.Elements.Append(graph.Element{Key: graph.Key{Addr: addr(i, 10), RangeTo: addr(i, 17)}})
 		k := graph.Key{Addr: addr(0, 1), Proto: graph.TCP, Port: uint16(i + 1), Peer: addr(i, 10), RangeTo: addr(i, 17)}
-		keyed.Elements = append(keyed.Elements, graph.Element{Key: k})
+		keyed.Elements.Append(graph.Element{Key: k})
 	}
 	for _, s := range []*graph.Set{plain, keyed} {
 		t.Run(s.Name, func(t *testing.T) {
@@ -162,11 +162,11 @@ func TestNFTRanges(t *testing.T) {
 			}
 			plain := &graph.Set{
 				Name: "plain", Key: []graph.Field{graph.AddrField}, Interval: true,
-				Elements: []graph.Element{{Key: graph.Key{Addr: first, RangeTo: last}}},
+				Elements: graph.ElementsOf([]graph.Element{{Key: graph.Key{Addr: first, RangeTo: last}}}),
 			}
 			keyed := &graph.Set{
 				Name: "keyed", Key: []graph.Field{graph.ProtoField, graph.AddrField}, Interval: true,
-				Elements: []graph.Element{{Key: graph.Key{Proto: graph.SCTP, Addr: first, RangeTo: last}}},
+				Elements: graph.ElementsOf([]graph.Element{{Key: graph.Key{Proto: graph.SCTP, Addr: first, RangeTo: last}}}),
 			}
 			table := &graph.Table{Family: f, Name: "t", Sets: []*graph.Set{plain, keyed}}
 			files := map[string][]byte{"in.nft": nftText(t, &graph.Ruleset{Tables: []*graph.Table{table}})}
@@ -228,7 +228,7 @@ func ownedService(namespace, name, port string) *graph.Ruleset {
 	owner := &graph.Owner{Service: diag.Object{Kind: "service", Namespace: namespace, Name: name}, Port: port}
 	set := &graph.Set{Name: graph.ServicesMap, Key: serviceFields, Data: []graph.Field{graph.VerdictField}}
 	for i := range 2 {
-		set.Elements = append(set.Elements, graph.Element{
+		set.Elements.Append(graph.Element{
 			Key:   graph.Key{Addr: netip.MustParseAddr("10.96.0.1"), Proto: graph.TCP, Port: uint16(80 + i)},
 			Data:  graph.Data{Verdict: graph.Verdict{Op: graph.Drop}},
 			Owner: owner,

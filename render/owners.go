@@ -39,9 +39,8 @@ func newOwners(p *plan.Plan, desired *graph.Ruleset) owners {
 	return known
 }
 
-func (o owners) learn(s *graph.Set, elements []graph.Element) {
-	for i := range elements {
-		e := &elements[i]
+func (o owners) learn(s *graph.Set, elements graph.Elements) {
+	for e := range elements.All() {
 		if key, ok := serviceOf(s, &e.Key); ok && e.Owner != nil && o[key] == nil {
 			o[key] = e.Owner
 		}

@@ -14,24 +14,28 @@ type elementChange struct {
 // elementChanges pairs the deletion and the addition of the same key, which together are one change to a reader. The
 // order is that of the keys. Both lists are sorted, as all elements of the graph are.
 func elementChanges(c *plan.ElementChange) []elementChange {
-	out := make([]elementChange, 0, len(c.Del)+len(c.Add))
-	del, add := c.Del, c.Add
-	for len(del) > 0 || len(add) > 0 {
+	out := make([]elementChange, 0, c.Del.Len()+c.Add.Len())
+	i, j := 0, 0
+	for i < c.Del.Len() || j < c.Add.Len() {
 		order := 0
 		switch {
-		case len(del) == 0:
+		case i == c.Del.Len():
 			order = 1
-		case len(add) == 0:
+		case j == c.Add.Len():
 			order = -1
 		default:
-			order = del[0].Key.Compare(add[0].Key)
+			order = c.Del.CompareKeys(i, &c.Add, j)
 		}
 		e := elementChange{set: c.Set}
 		if order <= 0 {
-			e.del, del = &del[0], del[1:]
+			del := c.Del.At(i)
+			e.del = &del
+			i++
 		}
 		if order >= 0 {
-			e.add, add = &add[0], add[1:]
+			add := c.Add.At(j)
+			e.add = &add
+			j++
 		}
 		out = append(out, e)
 	}

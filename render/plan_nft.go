@@ -97,19 +97,19 @@ func writeRuleCommands(out *writer, name string, t *plan.TableChange) {
 
 // writeDeleteElements names elements by their keys: what they hold is of no account.
 func writeDeleteElements(out *writer, table string, e *plan.ElementChange) {
-	if len(e.Del) == 0 {
+	if e.Del.Len() == 0 {
 		return
 	}
 	out.str("delete element ", table, " ", e.Set.Name, " {\n")
-	for i := range e.Del {
-		out.buf = append(appendKey(append(out.buf, '\t'), e.Set, &e.Del[i].Key), ",\n"...)
+	for del := range e.Del.All() {
+		out.buf = append(appendKey(append(out.buf, '\t'), e.Set, &del.Key), ",\n"...)
 		out.spill()
 	}
 	out.str("}\n")
 }
 
 func writeAddElements(out *writer, table string, e *plan.ElementChange) {
-	if len(e.Add) == 0 {
+	if e.Add.Len() == 0 {
 		return
 	}
 	out.str("add element ", table, " ", e.Set.Name, " {\n")

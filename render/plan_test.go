@@ -36,39 +36,55 @@ func edit(change func(p programBuilder, t *graph.Table)) *graph.Ruleset {
 	return rs
 }
 
+// editElements changes the elements of a set.
+func editElements(s *graph.Set, f func([]graph.Element) []graph.Element) {
+	s.Elements = graph.ElementsOf(f(slices.Collect(s.Elements.All())))
+}
+
+// editEach changes every element of a set.
+func editEach(s *graph.Set, f func(*graph.Element)) {
+	editElements(s, func(elements []graph.Element) []graph.Element {
+		for i := range elements {
+			f(&elements[i])
+		}
+		return elements
+	})
+}
+
 // The transitions that PlanNFT is tried on. None of them adds a dnat rule to a table that stays: nft 1.0.6 cannot.
 var transitions = map[string]func(p programBuilder, t *graph.Table){
 	"endpoint added": func(p programBuilder, t *graph.Table) {
 		s := t.Set("endpoints")
-		s.Elements = append(s.Elements, p.endpoint("10.96.0.1", 80, 3, "10.1.4.2"))
+		s.Elements.Append(p.endpoint("10.96.0.1", 80, 3, "10.1.4.2"))
 	},
 	"endpoint replaced": func(p programBuilder, t *graph.Table) {
-		t.Set("endpoints").Elements[0].Data.Addr = p.addr("10.1.9.9")
+		editElements(t.Set("endpoints"), func(e []graph.Element) []graph.Element {
+			e[0].Data.Addr = p.addr("10.1.9.9")
+			return e
+		})
 	},
 	"shape changed": func(_ programBuilder, t *graph.Table) {
-		s := t.Set("services")
-		for i := range s.Elements {
-			s.Elements[i].Data.Verdict.Chain = "random-1"
-		}
+		editEach(t.Set("services"), func(e *graph.Element) { e.Data.Verdict.Chain = "random-1" })
 	},
 	"ranges": func(p programBuilder, t *graph.Table) {
-		t.Set("cluster-cidrs").Elements = p.ranges("10.1.0.0", "10.1.127.255", "10.3.0.1", "10.3.0.7")
-		s := t.Set("source-ranges")
-		s.Elements = s.Elements[:1]
-		s.Elements[0].Key.RangeTo = s.Elements[0].Key.Peer
+		t.Set("cluster-cidrs").Elements = graph.ElementsOf(p.ranges("10.1.0.0", "10.1.127.255", "10.3.0.1", "10.3.0.7"))
+		editElements(t.Set("source-ranges"), func(e []graph.Element) []graph.Element {
+			e[0].Key.RangeTo = e[0].Key.Peer
+			return e[:1]
+		})
 	},
 	"new chain, map and rules": func(p programBuilder, t *graph.Table) {
 		t.Sets = append(t.Sets, &graph.Set{
 			Name: "learn-again", Key: serviceFields, Data: []graph.Field{graph.VerdictField}, Size: 64,
-			Elements: []graph.Element{p.verdict("10.96.0.2", graph.TCP, 80, graph.Jump, "learn-60")},
+			Elements: graph.ElementsOf([]graph.Element{p.verdict("10.96.0.2", graph.TCP, 80, graph.Jump, "learn-60")}),
 		})
 		t.Chains = append(t.Chains, &graph.Chain{Name: "learn-60", Rules: []graph.Rule{ruleOf(isTCP, graph.Counter{})}})
 		c := t.Chain("learn")
 		c.Rules = append(c.Rules, ruleOf(isTCP, graph.LookupVerdict{X: originService, Map: "learn-again"}))
 	},
 	"chains and maps gone": func(_ programBuilder, t *graph.Table) {
-		t.Set("services").Elements = nil
-		t.Set("affinity-timeouts").Elements = nil
+		t.Set("services").Elements = graph.Elements{}
+		t.Set("affinity-timeouts").Elements = graph.Elements{}
 		gone := []string{
 			"affinity-random-1", "affinity-random-4", "local-random-1-4", "learn-10800", "node-port-local-random-1-4",
 		}
@@ -164,9 +180,7 @@ func demoPlan() (observed, desired *graph.Ruleset) {
 	}
 	observed = v4(func(_ programBuilder, t *graph.Table) {
 		for _, s := range t.Sets {
-			for i := range s.Elements {
-				s.Elements[i].Owner, s.Elements[i].Pos = nil, diag.Pos{}
-			}
+			editEach(s, func(e *graph.Element) { e.Owner, e.Pos = nil, diag.Pos{} })
 		}
 	})
 	desired = v4(func(p programBuilder, t *graph.Table) {
@@ -174,22 +188,28 @@ func demoPlan() (observed, desired *graph.Ruleset) {
 		e := p.endpoint("10.96.0.1", 80, 3, "10.1.4.2")
 		e.Owner = webOwner
 		// slot 1 goes, slot 3 comes, slot 2 is another endpoint
-		s.Elements = slices.DeleteFunc(append(s.Elements, e), func(e graph.Element) bool {
-			return e.Key == graph.Key{Addr: p.addr("10.96.0.1"), Proto: graph.TCP, Port: 80, Slot: 1}
+		editElements(s, func(elements []graph.Element) []graph.Element {
+			return slices.DeleteFunc(append(elements, e), func(e graph.Element) bool {
+				return e.Key == graph.Key{Addr: p.addr("10.96.0.1"), Proto: graph.TCP, Port: 80, Slot: 1}
+			})
 		})
-		for i := range s.Elements {
-			if k := s.Elements[i].Key; k.Addr == p.addr("10.96.0.1") && k.Slot == 2 {
-				s.Elements[i].Data.Addr = p.addr("10.1.5.2")
+		editEach(s, func(e *graph.Element) {
+			if e.Key.Addr == p.addr("10.96.0.1") && e.Key.Slot == 2 {
+				e.Data.Addr = p.addr("10.1.5.2")
 			}
-		}
+		})
 		s = t.Set("services")
-		s.Elements = slices.DeleteFunc(s.Elements, func(e graph.Element) bool { return e.Key.Addr == p.addr("10.96.0.9") })
-		for i := range s.Elements {
-			if s.Elements[i].Key.Addr == p.addr("10.96.0.1") {
-				s.Elements[i].Data.Verdict.Chain = "random-1"
+		editElements(s, func(elements []graph.Element) []graph.Element {
+			return slices.DeleteFunc(elements, func(e graph.Element) bool { return e.Key.Addr == p.addr("10.96.0.9") })
+		})
+		editEach(s, func(e *graph.Element) {
+			if e.Key.Addr == p.addr("10.96.0.1") {
+				e.Data.Verdict.Chain = "random-1"
 			}
-		}
-		t.Set("cluster-cidrs").Elements = append(t.Set("cluster-cidrs").Elements, p.ranges("10.2.0.0", "10.2.255.255")...)
+		})
+		editElements(t.Set("cluster-cidrs"), func(elements []graph.Element) []graph.Element {
+			return append(elements, p.ranges("10.2.0.0", "10.2.255.255")...)
+		})
 		t.Chain("masquerade-always").Rules = []graph.Rule{ruleOf(graph.Counter{}, graph.Masquerade{})}
 	})
 	return observed, desired
@@ -283,7 +303,7 @@ func TestPlanJSON(t *testing.T) {
 // Elements without a service address are shown as nft has them, under their owner; the tries of a new shape once.
 func TestPlanTextCreate(t *testing.T) {
 	rs := &graph.Ruleset{Tables: []*graph.Table{program(graph.IPv4)}}
-	rs.Tables[0].Set("hairpin").Elements[0].Owner = webOwner
+	editEach(rs.Tables[0].Set("hairpin"), func(e *graph.Element) { e.Owner = webOwner })
 	text := showPlan(t, plan.Diff(&graph.Ruleset{}, rs), PlanOptions{})
 	for _, want := range []string{
 		"table ip svcctl: create\n  service demo/web port http\n",
@@ -307,7 +327,7 @@ func TestPlanTextAffinity(t *testing.T) {
 	set := program(graph.IPv4).Set(graph.AffinityMap)
 	stale := graph.Element{Key: k, Data: graph.Data{Addr: p.addr("10.1.9.9"), Port: 8080}}
 	text := showPlan(t, &plan.Plan{Tables: []plan.TableChange{{
-		Op: plan.Update, Name: "svcctl", Elements: []plan.ElementChange{{Set: set, Del: []graph.Element{stale}}},
+		Op: plan.Update, Name: "svcctl", Elements: []plan.ElementChange{{Set: set, Del: graph.ElementsOf([]graph.Element{stale})}},
 	}}}, PlanOptions{})
 	want := "    - 10.96.0.2:80/tcp affinity 192.0.2.7: 10.1.9.9:8080\n"
 	if !strings.Contains(text, want) {
@@ -339,7 +359,7 @@ func TestPlanTextSlots(t *testing.T) {
 			Data: []graph.Field{graph.AddrField, graph.PortField},
 		}
 		for slot, addr := range slots {
-			s.Elements = append(s.Elements, graph.Element{
+			s.Elements.Append(graph.Element{
 				Key:  graph.Key{Addr: netip.MustParseAddr("10.96.0.1"), Proto: graph.TCP, Port: 80, Slot: slot},
 				Data: graph.Data{Addr: netip.MustParseAddr(addr), Port: 8080},
 			})

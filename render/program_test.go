@@ -84,52 +84,52 @@ func (p programBuilder) sets() []*graph.Set {
 		return graph.Element{Key: k}
 	}
 	return []*graph.Set{
-		{Name: "cluster-cidrs", Key: addr, Interval: true, Elements: p.ranges("10.1.0.0", "10.1.255.255")},
-		{Name: "service-cidrs", Key: addr, Interval: true, Elements: p.ranges("10.96.0.0", "10.96.255.255")},
-		{Name: "node-port-addresses", Key: addr, Interval: true, Elements: p.ranges(
-			"0.0.0.0", "126.255.255.255", "128.0.0.0", "255.255.255.255")},
-		{Name: "services", Key: serviceFields, Data: verdict, Elements: []graph.Element{
+		{Name: "cluster-cidrs", Key: addr, Interval: true, Elements: graph.ElementsOf(p.ranges("10.1.0.0", "10.1.255.255"))},
+		{Name: "service-cidrs", Key: addr, Interval: true, Elements: graph.ElementsOf(p.ranges("10.96.0.0", "10.96.255.255"))},
+		{Name: "node-port-addresses", Key: addr, Interval: true, Elements: graph.ElementsOf(p.ranges(
+			"0.0.0.0", "126.255.255.255", "128.0.0.0", "255.255.255.255"))},
+		{Name: "services", Key: serviceFields, Data: verdict, Elements: graph.ElementsOf([]graph.Element{
 			p.verdict("10.96.0.1", graph.TCP, 80, graph.Goto, "random-4"),
 			p.verdict("10.96.0.2", graph.TCP, 80, graph.Goto, "affinity-random-4"),
 			p.verdict("10.96.0.9", graph.TCP, 80, graph.Goto, "affinity-random-1"),
 			p.verdict("0.0.0.0", graph.TCP, 30000, graph.Goto, "node-port-random-4"),
 			p.verdict("203.0.113.5", graph.TCP, 80, graph.Goto, "local-random-1-4"),
 			p.verdict("0.0.0.0", graph.TCP, 30001, graph.Goto, "node-port-local-random-1-4"),
-		}},
-		{Name: "endpoints", Key: append(slices.Clone(serviceFields), graph.SlotField), Data: target, Elements: p.endpoints()},
+		})},
+		{Name: "endpoints", Key: append(slices.Clone(serviceFields), graph.SlotField), Data: target, Elements: graph.ElementsOf(p.endpoints())},
 		{
 			Name: "affinity", Key: append(slices.Clone(addr), serviceFields...), Data: target,
 			Dynamic: true, Timeout: true, Size: 65536,
 		},
-		{Name: "affinity-timeouts", Key: serviceFields, Data: verdict, Elements: []graph.Element{
+		{Name: "affinity-timeouts", Key: serviceFields, Data: verdict, Elements: graph.ElementsOf([]graph.Element{
 			p.verdict("10.96.0.2", graph.TCP, 80, graph.Jump, "learn-10800"),
 			p.verdict("10.96.0.9", graph.TCP, 80, graph.Jump, "learn-10800"),
-		}},
-		{Name: "masquerade-services", Key: serviceFields, Data: verdict, Elements: []graph.Element{
+		})},
+		{Name: "masquerade-services", Key: serviceFields, Data: verdict, Elements: graph.ElementsOf([]graph.Element{
 			p.verdict("10.96.0.1", graph.TCP, 80, graph.Goto, "masquerade-off-cluster"),
 			p.verdict("10.96.0.2", graph.TCP, 80, graph.Goto, "masquerade-off-cluster"),
 			p.verdict("0.0.0.0", graph.TCP, 30000, graph.Goto, "masquerade-always"),
 			p.verdict("203.0.113.5", graph.TCP, 80, graph.Goto, "masquerade-node-local"),
 			p.verdict("0.0.0.0", graph.TCP, 30001, graph.Goto, "masquerade-node-local"),
-		}},
-		{Name: "hairpin", Key: []graph.Field{graph.AddrField, graph.AddrField}, Elements: p.hairpins()},
-		{Name: "no-endpoint-services", Key: serviceFields, Data: verdict, Elements: []graph.Element{
+		})},
+		{Name: "hairpin", Key: []graph.Field{graph.AddrField, graph.AddrField}, Elements: graph.ElementsOf(p.hairpins())},
+		{Name: "no-endpoint-services", Key: serviceFields, Data: verdict, Elements: graph.ElementsOf([]graph.Element{
 			p.verdict("10.96.0.7", graph.TCP, 80, graph.Goto, "reject-new"),
 			p.verdict("10.96.0.8", graph.UDP, 53, graph.Drop, ""),
 			p.verdict("0.0.0.0", graph.TCP, 30007, graph.Goto, "reject-new"),
-		}},
-		{Name: "restricted-services", Key: serviceFields, Elements: []graph.Element{
+		})},
+		{Name: "restricted-services", Key: serviceFields, Elements: graph.ElementsOf([]graph.Element{
 			{Key: p.key("203.0.113.9", graph.TCP, 80)},
-		}},
-		{Name: "source-ranges", Key: append(slices.Clone(serviceFields), graph.AddrField), Interval: true, Elements: []graph.Element{
+		})},
+		{Name: "source-ranges", Key: append(slices.Clone(serviceFields), graph.AddrField), Interval: true, Elements: graph.ElementsOf([]graph.Element{
 			source("198.51.100.0", "198.51.100.255"), source("10.1.0.0", "10.1.255.255"),
-		}},
-		{Name: "cluster-ips", Key: addr, Elements: []graph.Element{
+		})},
+		{Name: "cluster-ips", Key: addr, Elements: graph.ElementsOf([]graph.Element{
 			{Key: graph.Key{Addr: p.addr("10.96.0.1")}},
 			{Key: graph.Key{Addr: p.addr("10.96.0.2")}},
 			{Key: graph.Key{Addr: p.addr("10.96.0.7")}},
 			{Key: graph.Key{Addr: p.addr("10.96.0.8")}},
-		}},
+		})},
 	}
 }
 

@@ -232,7 +232,7 @@ func (a *application) returnPoint(ch *change) (uint64, error) {
 		for _, s := range t.Sets {
 			set := *s
 			if s.Dynamic {
-				set.Elements = nil // the packet path learns them again
+				set.Elements = graph.Elements{} // the packet path learns them again
 			}
 			table.Sets = append(table.Sets, &set)
 		}

@@ -186,7 +186,7 @@ func (t *target) forgetGone(ctx context.Context, ch *change, desired *graph.Rule
 func removesEndpoints(p *plan.Plan) bool {
 	for i := range p.Tables {
 		for _, e := range p.Tables[i].Elements {
-			if e.Set.Name == graph.EndpointsMap && len(e.Del) > 0 {
+			if e.Set.Name == graph.EndpointsMap && e.Del.Len() > 0 {
 				return true
 			}
 		}

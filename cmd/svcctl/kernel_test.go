@@ -184,7 +184,7 @@ func TestForgetGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := st.Ruleset.Table(graph.IPv4).Set(graph.AffinityMap).Elements
-	if len(left) != 1 || left[0].Key.Addr != netip.MustParseAddr("192.0.2.1") {
+	if left.Len() != 1 || left.KeyAt(0).Addr != netip.MustParseAddr("192.0.2.1") {
 		t.Errorf("remembered are %v; want the client of the endpoint that stays", left)
 	}
 }

@@ -133,9 +133,10 @@ func touchedServices(m *resolve.Model, ch *change) *touched {
 	for i := range ch.plan.Tables {
 		tc := &ch.plan.Tables[i]
 		for _, e := range tc.Elements {
-			for _, elements := range [][]graph.Element{e.Del, e.Add} {
-				for j := range elements {
-					at, ok := addressOf(tc.Family, e.Set, &elements[j].Key)
+			for _, elements := range []graph.Elements{e.Del, e.Add} {
+				for j := range elements.Len() {
+					key := elements.KeyAt(j)
+					at, ok := addressOf(tc.Family, e.Set, &key)
 					owner, owned := owners[at]
 					if ok && owned {
 						t.services[owner] = true
@@ -152,8 +153,9 @@ func touchedServices(m *resolve.Model, ch *change) *touched {
 func (t *touched) findExisting(observed *graph.Ruleset, addresses map[serviceAddress]diag.Object) {
 	for _, table := range observed.Tables {
 		for _, s := range table.Sets {
-			for i := range s.Elements {
-				at, ok := addressOf(table.Family, s, &s.Elements[i].Key)
+			for i := range s.Elements.Len() {
+				key := s.Elements.KeyAt(i)
+				at, ok := addressOf(table.Family, s, &key)
 				if !ok {
 					break // of this set none is
 				}

@@ -270,14 +270,7 @@ func (c *checker) mapTargets(s *Set) []string {
 	if t, ok := c.targets[s.Name]; ok {
 		return t
 	}
-	seen := map[string]bool{}
-	t := []string{}
-	for i := range s.Elements {
-		if name := s.Elements[i].Data.Verdict.Chain; name != "" && !seen[name] {
-			seen[name] = true
-			t = append(t, name)
-		}
-	}
+	t := s.Elements.Targets()
 	c.targets[s.Name] = t
 	return t
 }

@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,24 +20,24 @@ func program() *graph.Table {
 		Sets: []*graph.Set{
 			{
 				Name: "services", Key: service, Data: []graph.Field{graph.VerdictField}, Size: 2,
-				Elements: []graph.Element{
+				Elements: graph.ElementsOf([]graph.Element{
 					{Key: graph.Key{Addr: addr("10.96.0.1"), Proto: graph.TCP, Port: 80}, Data: gotoChain("choose")},
 					{Key: graph.Key{Addr: addr("10.96.0.2"), Proto: graph.UDP, Port: 53}, Data: gotoChain("choose")},
-				},
+				}),
 			},
 			{
 				Name: "endpoints", Key: append(service, graph.SlotField), Data: []graph.Field{graph.AddrField, graph.PortField},
-				Elements: []graph.Element{{
+				Elements: graph.ElementsOf([]graph.Element{{
 					Key:  graph.Key{Addr: addr("10.96.0.1"), Proto: graph.TCP, Port: 80, Slot: 1},
 					Data: graph.Data{Addr: addr("10.1.0.1"), Port: 8080},
-				}},
+				}}),
 			},
 			{
 				Name: "ranges", Key: []graph.Field{graph.AddrField}, Interval: true,
-				Elements: []graph.Element{
+				Elements: graph.ElementsOf([]graph.Element{
 					{Key: graph.Key{Addr: addr("10.0.0.0"), RangeTo: addr("10.0.0.9")}},
 					{Key: graph.Key{Addr: addr("10.0.0.10"), RangeTo: addr("10.0.0.10")}},
-				},
+				}),
 			},
 			{Name: "learnt", Key: service, Data: []graph.Field{graph.AddrField, graph.PortField}, Dynamic: true, Timeout: true},
 		},
@@ -60,6 +61,13 @@ func TestCheckAcceptsARightProgram(t *testing.T) {
 	if err := graph.Check(&graph.Ruleset{Tables: []*graph.Table{program()}}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// edit changes one element of a set.
+func edit(s *graph.Set, i int, f func(*graph.Element)) {
+	elements := slices.Collect(s.Elements.All())
+	f(&elements[i])
+	s.Elements = graph.ElementsOf(elements)
 }
 
 // Each case breaks one invariant of the right program; Check must name it.
@@ -115,21 +123,33 @@ func TestCheckNamesWhatIsBroken(t *testing.T) {
 			t.Chains[1].Rules = rules(graph.Match{X: graph.CtState, Value: graph.TCP})
 		}},
 		{"element of the other family", "key does not fit", func(t *graph.Table) {
-			t.Sets[0].Elements[0].Key.Addr = addr("fd00::1")
+			edit(t.Sets[0], 0, func(e *graph.Element) { e.Key.Addr = addr("fd00::1") })
 		}},
-		{"a part too many", "key does not fit", func(t *graph.Table) { t.Sets[0].Elements[0].Key.Slot = 1 }},
-		{"a part too few", "key does not fit", func(t *graph.Table) { t.Sets[0].Elements[0].Key.Proto = 0 }},
-		{"no data", "data", func(t *graph.Table) { t.Sets[1].Elements[0].Data = graph.Data{} }},
-		{"verdict to nowhere", "data", func(t *graph.Table) { t.Sets[0].Elements[0].Data = gotoChain("ghost") }},
-		{"element twice", "twice", func(t *graph.Table) { t.Sets[0].Elements[1].Key = t.Sets[0].Elements[0].Key }},
+		{"a part too many", "key does not fit", func(t *graph.Table) {
+			edit(t.Sets[0], 0, func(e *graph.Element) { e.Key.Slot = 1 })
+		}},
+		{"a part too few", "key does not fit", func(t *graph.Table) {
+			edit(t.Sets[0], 0, func(e *graph.Element) { e.Key.Proto = 0 })
+		}},
+		{"no data", "data", func(t *graph.Table) {
+			edit(t.Sets[1], 0, func(e *graph.Element) { e.Data = graph.Data{} })
+		}},
+		{"verdict to nowhere", "data", func(t *graph.Table) {
+			edit(t.Sets[0], 0, func(e *graph.Element) { e.Data = gotoChain("ghost") })
+		}},
+		{"element twice", "twice", func(t *graph.Table) {
+			edit(t.Sets[0], 1, func(e *graph.Element) { e.Key = t.Sets[0].Elements.KeyAt(0) })
+		}},
 		{"out of order", "out of order", func(t *graph.Table) {
-			e := t.Sets[0].Elements
-			e[0], e[1] = e[1], e[0]
+			e := slices.Collect(t.Sets[0].Elements.All())
+			t.Sets[0].Elements = graph.ElementsOf([]graph.Element{e[1], e[0]})
 		}},
 		{"too many elements", "in a set of size 1", func(t *graph.Table) { t.Sets[0].Size = 1 }},
-		{"overlapping ranges", "overlaps", func(t *graph.Table) { t.Sets[2].Elements[0].Key.RangeTo = addr("10.0.0.10") }},
+		{"overlapping ranges", "overlaps", func(t *graph.Table) {
+			edit(t.Sets[2], 0, func(e *graph.Element) { e.Key.RangeTo = addr("10.0.0.10") })
+		}},
 		{"range that ends before it begins", "key does not fit", func(t *graph.Table) {
-			t.Sets[2].Elements[0].Key.RangeTo = addr("9.0.0.0")
+			edit(t.Sets[2], 0, func(e *graph.Element) { e.Key.RangeTo = addr("9.0.0.0") })
 		}},
 		{"element in a dynamic map", "a dynamic set has no elements", func(t *graph.Table) {
 			t.Sets[3].Elements = t.Sets[0].Elements

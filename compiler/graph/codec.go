@@ -21,7 +21,7 @@ func Marshal(rs *Ruleset) []byte {
 	n := 64 << 10
 	for _, t := range rs.Tables {
 		for _, s := range t.Sets {
-			n += 12 * len(s.Elements)
+			n += 12 * s.Elements.Len()
 		}
 	}
 	e := newEncoder(make([]byte, 0, n))
@@ -33,10 +33,10 @@ func Marshal(rs *Ruleset) []byte {
 		e.num(uint64(len(t.Sets)))
 		for _, s := range t.Sets {
 			e.declaration(s)
-			e.num(uint64(s.Size), uint64(len(s.Elements)))
+			e.num(uint64(s.Size), uint64(s.Elements.Len()))
 			e.begin()
-			for i := range s.Elements {
-				e.element(&s.Elements[i])
+			for x := range s.Elements.All() {
+				e.element(&x)
 			}
 		}
 		e.num(uint64(len(t.Chains)))

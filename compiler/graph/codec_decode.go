@@ -104,7 +104,7 @@ func (d *decoder) table() *Table {
 	for range d.count(1) {
 		s := d.declaration()
 		s.Size = uint32(d.upTo(math.MaxUint32))
-		s.Elements = d.elements()
+		s.Elements = d.elements(t.Family, s)
 		t.Sets = append(t.Sets, s)
 	}
 	for range d.count(1) {
@@ -132,16 +132,13 @@ func (d *decoder) fields() []Field {
 	return fields
 }
 
-func (d *decoder) elements() []Element {
+func (d *decoder) elements(f Family, s *Set) Elements {
 	n := d.count(2)
-	if n == 0 {
-		return nil
-	}
-	elements := make([]Element, n)
+	elements := MakeElements(f, s, n)
 	var last Element
-	for i := range elements {
+	for range n {
 		d.element(&last)
-		elements[i] = last
+		elements.Append(last)
 	}
 	return elements
 }

@@ -67,10 +67,10 @@ func (t *Table) Digest() string {
 			e.num(uint64(s.Size))
 			continue
 		}
-		e.num(uint64(len(s.Elements)))
+		e.num(uint64(s.Elements.Len()))
 		e.begin()
-		for i := range s.Elements {
-			if e.element(&s.Elements[i]); len(e.buf) > digestBlock {
+		for x := range s.Elements.All() {
+			if e.element(&x); len(e.buf) > digestBlock {
 				flush()
 			}
 		}

@@ -211,8 +211,8 @@ type Set struct {
 	// Size is the largest number of elements, 0 for no limit. A static map with a size gets a plain hash, which fills
 	// 2.5 times as fast as the resizable one.
 	Size     uint32
-	Elements []Element // sorted by Key.Compare, without duplicates
-	Pass     string    // name of the pass that made it
+	Elements Elements // sorted by Key.Compare, without duplicates
+	Pass     string   // name of the pass that made it
 }
 
 // IsMap reports whether the set has data.

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -23,28 +24,64 @@ func (d Data) Compare(o Data) int {
 		strings.Compare(d.Verdict.Chain, o.Verdict.Chain))
 }
 
-// SortElements puts the elements into canonical order. Elements that are in order already cost one comparison each.
-func (s *Set) SortElements() {
-	byKey := func(a, b Element) int { return a.Key.Compare(b.Key) }
-	if !slices.IsSortedFunc(s.Elements, byKey) {
-		slices.SortStableFunc(s.Elements, byKey)
+// Sort puts the elements into canonical order. Elements that are in order already cost one comparison each.
+func (l *Elements) Sort() {
+	n := l.Len()
+	order := 1
+	for order < n && l.CompareKeys(order-1, l, order) <= 0 {
+		order++
 	}
+	if order >= n {
+		return
+	}
+	numbers := make([]int32, n)
+	for i := range numbers {
+		numbers[i] = int32(i)
+	}
+	slices.SortFunc(numbers, func(i, j int32) int {
+		return cmp.Or(l.CompareKeys(int(i), l, int(j)), cmp.Compare(i, j))
+	})
+	words := make([]uint32, 0, len(l.words))
+	for _, i := range numbers {
+		words = append(words, l.record(int(i))...)
+	}
+	l.words = words
+}
+
+// Compact leaves one of several elements that follow on each other and have the same key: the first.
+func (l *Elements) Compact() {
+	kept := l.words[:0]
+	stride := int(l.form.stride)
+	for i := range l.Len() {
+		if w := l.record(i); len(kept) == 0 || !slices.Equal(kept[len(kept)-stride:][:l.form.keyWords], w[:l.form.keyWords]) {
+			kept = append(kept, w...)
+		}
+	}
+	l.words = kept
+}
+
+// SortElements puts the elements into canonical order.
+func (s *Set) SortElements() { s.Elements.Sort() }
+
+// Search gives the index of the first element whose key is k or comes after it, and whether it is k. The elements must
+// be in canonical order.
+func (l Elements) Search(k Key) (int, bool) {
+	return sort.Find(l.Len(), func(i int) int { return k.Compare(l.KeyAt(i)) })
 }
 
 // Find returns the element with the key and whether there is one. The elements must be in canonical order.
 func (s *Set) Find(k Key) (Element, bool) {
-	i, ok := slices.BinarySearchFunc(s.Elements, k, func(e Element, k Key) int { return e.Key.Compare(k) })
+	i, ok := s.Elements.Search(k)
 	if !ok {
 		return Element{}, false
 	}
-	return s.Elements[i], true
+	return s.Elements.At(i), true
 }
 
 // From gives the elements whose key is k or comes after it, in canonical order.
 func (s *Set) From(k Key) iter.Seq[Element] {
 	return func(yield func(Element) bool) {
-		i, _ := slices.BinarySearchFunc(s.Elements, k, func(e Element, k Key) int { return e.Key.Compare(k) })
-		for ; i < len(s.Elements) && yield(s.Elements[i]); i++ {
+		for i, _ := s.Elements.Search(k); i < s.Elements.Len() && yield(s.Elements.At(i)); i++ {
 		}
 	}
 }

@@ -15,7 +15,7 @@ func StaleAffinity(observed, desired *graph.Ruleset) *Plan {
 		if was == nil {
 			continue
 		}
-		if e := staleAffinity(was, want); len(e.Del) > 0 {
+		if e := staleAffinity(was, want); e.Del.Len() > 0 {
 			p.Tables = append(p.Tables, TableChange{
 				Op: Update, Family: want.Family, Name: want.Name, Elements: []ElementChange{e},
 			})
@@ -26,14 +26,14 @@ func StaleAffinity(observed, desired *graph.Ruleset) *Plan {
 
 func staleAffinity(was, want *graph.Table) ElementChange {
 	learnt, set := was.Set(graph.AffinityMap), want.Set(graph.AffinityMap)
-	if learnt == nil || set == nil || len(learnt.Elements) == 0 {
+	if learnt == nil || set == nil || learnt.Elements.Len() == 0 {
 		return ElementChange{}
 	}
 	c := ElementChange{Set: set}
 	known := endpointIndex{table: want, byService: map[graph.Key]map[netip.AddrPort]bool{}}
-	for _, e := range learnt.Elements {
+	for e := range learnt.Elements.All() {
 		if !known.has(e) {
-			c.Del = append(c.Del, e)
+			c.Del.Append(e)
 		}
 	}
 	return c

@@ -64,7 +64,7 @@ func build(op Op, want *graph.Table) TableChange {
 		}
 	}
 	for _, s := range want.Sets {
-		if len(s.Elements) > 0 {
+		if s.Elements.Len() > 0 {
 			c.Elements = append(c.Elements, ElementChange{Set: s, Add: s.Elements})
 		}
 	}
@@ -105,11 +105,11 @@ func update(was, want *graph.Table) TableChange {
 		} else if old.Size < s.Size {
 			c.GrowSets = append(c.GrowSets, s)
 		}
-		if e := diffElements(old, s); !s.Dynamic && len(e.Add)+len(e.Del) > 0 {
+		if e := diffElements(old, s); !s.Dynamic && e.Add.Len()+e.Del.Len() > 0 {
 			c.Elements = append(c.Elements, e)
 		}
 	}
-	if e := staleAffinity(was, want); len(e.Del) > 0 {
+	if e := staleAffinity(was, want); e.Del.Len() > 0 {
 		c.Elements = append(c.Elements, e)
 	}
 	for _, ch := range want.Chains {
@@ -144,35 +144,33 @@ func SameRules(a, b []graph.Rule) bool {
 // other data (EEXIST).
 func diffElements(was, want *graph.Set) ElementChange {
 	c := ElementChange{Set: want}
-	a, b := was.Elements, want.Elements
-	for len(a) > 0 || len(b) > 0 {
-		switch order := compareHeads(a, b); {
-		case order < 0:
-			c.Del = append(c.Del, a[0])
-			a = a[1:]
-		case order > 0:
-			c.Add = append(c.Add, b[0])
-			b = b[1:]
+	a, b := &was.Elements, &want.Elements
+	i, j, n, m := 0, 0, was.Elements.Len(), want.Elements.Len()
+	for i < n || j < m {
+		order := 0
+		switch {
+		case i == n:
+			order = 1
+		case j == m:
+			order = -1
 		default:
-			if a[0].Data != b[0].Data {
-				c.Del = append(c.Del, a[0])
-				c.Add = append(c.Add, b[0])
+			order = a.CompareKeys(i, b, j)
+		}
+		changed := order != 0 || !a.SameData(i, b, j)
+		if order <= 0 {
+			if changed {
+				c.Del.Append(a.At(i))
 			}
-			a, b = a[1:], b[1:]
+			i++
+		}
+		if order >= 0 {
+			if changed {
+				c.Add.Append(b.At(j))
+			}
+			j++
 		}
 	}
 	return c
-}
-
-func compareHeads(a, b []graph.Element) int {
-	switch {
-	case len(a) == 0:
-		return 1
-	case len(b) == 0:
-		return -1
-	default:
-		return a[0].Key.Compare(b[0].Key)
-	}
 }
 
 func (c *TableChange) empty() bool {

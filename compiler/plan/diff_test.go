@@ -42,7 +42,7 @@ func clone(t *graph.Table) *graph.Table {
 	c.Sets, c.Chains = nil, nil
 	for _, s := range t.Sets {
 		s := *s
-		s.Elements = slices.Clone(s.Elements)
+		s.Elements = s.Elements.Slice(0, s.Elements.Len())
 		c.Sets = append(c.Sets, &s)
 	}
 	for _, ch := range t.Chains {
@@ -66,7 +66,7 @@ func carryOutTable(t *testing.T, table *graph.Table, c plan.TableChange) *graph.
 	}
 	for _, s := range c.AddSets {
 		s := *s
-		s.Elements = nil
+		s.Elements = graph.Elements{}
 		table.Sets = append(table.Sets, &s)
 	}
 	for _, s := range c.GrowSets {
@@ -94,18 +94,19 @@ func carryOutTable(t *testing.T, table *graph.Table, c plan.TableChange) *graph.
 
 func carryOutElements(t *testing.T, s *graph.Set, c plan.ElementChange) {
 	t.Helper()
-	for _, e := range c.Del {
-		n := len(s.Elements)
-		s.Elements = slices.DeleteFunc(s.Elements, func(x graph.Element) bool { return x.Key == e.Key })
-		if len(s.Elements) != n-1 {
+	for e := range c.Del.All() {
+		n := s.Elements.Len()
+		s.Elements = graph.ElementsOf(slices.DeleteFunc(slices.Collect(s.Elements.All()),
+			func(x graph.Element) bool { return x.Key == e.Key }))
+		if s.Elements.Len() != n-1 {
 			t.Fatalf("%s: deletes %+v, which is not there", s.Name, e.Key)
 		}
 	}
-	for _, e := range c.Add {
+	for e := range c.Add.All() {
 		if _, ok := s.Find(e.Key); ok {
 			t.Fatalf("%s: adds %+v, which is there", s.Name, e.Key)
 		}
-		s.Elements = append(s.Elements, e)
+		s.Elements.Append(e)
 		s.SortElements()
 	}
 }
@@ -150,7 +151,7 @@ func randomTable(r *rand.Rand, f graph.Family) *graph.Table {
 			if s.Data != nil {
 				e.Data.Verdict.Op = graph.Accept + graph.VerdictOp(r.IntN(2))
 			}
-			s.Elements = append(s.Elements, e)
+			s.Elements.Append(e)
 		}
 		t.Sets = append(t.Sets, s)
 	}
@@ -199,7 +200,7 @@ func TestDiffChangesOnlyWhatDiffers(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	a := randomTable(r, graph.IPv4)
 	b := clone(a)
-	b.Sets[0].Elements = b.Sets[0].Elements[1:]
+	b.Sets[0].Elements = b.Sets[0].Elements.Slice(1, b.Sets[0].Elements.Len())
 	p := plan.Diff(&graph.Ruleset{Tables: []*graph.Table{a}}, &graph.Ruleset{Tables: []*graph.Table{b}})
 	want := plan.Counts{Tables: 1, ElementsDeleted: 1}
 	if got := p.Count(); got != want {
@@ -245,12 +246,12 @@ func TestStaleAffinity(t *testing.T) {
 		}
 	}
 	desired := &graph.Ruleset{Tables: []*graph.Table{{Name: "t", Sets: []*graph.Set{
-		{Name: graph.ServicesMap, Elements: []graph.Element{{Key: nodePort}, {Key: service}}},
-		{Name: graph.EndpointsMap, Elements: []graph.Element{
+		{Name: graph.ServicesMap, Elements: graph.ElementsOf([]graph.Element{{Key: nodePort}, {Key: service}})},
+		{Name: graph.EndpointsMap, Elements: graph.ElementsOf([]graph.Element{
 			{Key: slot(nodePort, 32768), Data: data("10.1.2.2")},
 			{Key: slot(service, 0), Data: data("10.1.1.2")},
 			{Key: slot(service, 3), Data: data("10.1.2.2")},
-		}},
+		})},
 		{Name: graph.AffinityMap, Dynamic: true},
 	}}}}
 	keep := []graph.Element{
@@ -264,13 +265,13 @@ func TestStaleAffinity(t *testing.T) {
 		learnt(service, "10.96.0.7", "10.1.1.2"),    // the service is gone
 	}
 	observed := &graph.Ruleset{Tables: []*graph.Table{{Name: "t", Sets: []*graph.Set{
-		{Name: graph.AffinityMap, Dynamic: true, Elements: slices.Concat(keep, stale)},
+		{Name: graph.AffinityMap, Dynamic: true, Elements: graph.ElementsOf(slices.Concat(keep, stale))},
 	}}}}
 	p := plan.StaleAffinity(observed, desired)
 	if len(p.Tables) != 1 {
 		t.Fatalf("got %+v, want one table", p)
 	}
-	if d := cmp.Diff(stale, p.Tables[0].Elements[0].Del, compare...); d != "" {
+	if d := cmp.Diff(stale, slices.Collect(p.Tables[0].Elements[0].Del.All()), compare...); d != "" {
 		t.Errorf("stale (-), deleted (+):\n%s", d)
 	}
 }

@@ -52,8 +52,8 @@ type TableChange struct {
 // with new data is in both.
 type ElementChange struct {
 	Set *graph.Set // the set as it should be: its type and flags say how to encode the elements
-	Del []graph.Element
-	Add []graph.Element
+	Del graph.Elements
+	Add graph.Elements
 }
 
 // Empty reports whether nothing changes.
@@ -80,8 +80,8 @@ func (p *Plan) Count() Counts {
 		}
 		c.RuleChains += len(t.SetRules)
 		for _, e := range t.Elements {
-			c.ElementsAdded += len(e.Add)
-			c.ElementsDeleted += len(e.Del)
+			c.ElementsAdded += e.Add.Len()
+			c.ElementsDeleted += e.Del.Len()
 		}
 	}
 	return c

@@ -33,7 +33,7 @@ func (w *world) packets(r *rand.Rand, rs *graph.Ruleset, n int) []packet {
 func knownAddresses(t *graph.Table) []graph.Key {
 	var out []graph.Key
 	for _, name := range []string{graph.ServicesMap, "no-endpoint-services"} {
-		for _, e := range t.Set(name).Elements {
+		for e := range t.Set(name).Elements.All() {
 			out = append(out, e.Key)
 		}
 	}

@@ -231,7 +231,7 @@ func withMemory(rs, observed *graph.Ruleset) *graph.Ruleset {
 				continue
 			}
 			learnt := *s
-			learnt.Elements = slices.Clone(observed.Table(was.Family).Set(s.Name).Elements)
+			learnt.Elements = observed.Table(was.Family).Set(s.Name).Elements
 			learnt.SortElements()
 			c.Sets[i] = &learnt
 		}
