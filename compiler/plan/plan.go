@@ -86,3 +86,6 @@ func (p *Plan) Count() Counts {
 	}
 	return c
 }
+
+// Zero reports whether nothing is counted.
+func (c Counts) Zero() bool { c.Tables = 0; return c == Counts{} }
