@@ -210,6 +210,82 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// A state directory that is lost, old, damaged or not to be trusted costs time, never correctness.
+func TestStateDirectoryLies(t *testing.T) {
+	h := newHost(t, 5)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	store, old := filepath.Join(h.dir, "state", "own", "svcctl"), filepath.Join(h.dir, "old")
+	copied := func(from, to string) {
+		t.Helper()
+		if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// files gives the paths below the store, in a random order.
+	files := func() []string {
+		var out []string
+		for _, pattern := range []string{"*", "*/*"} {
+			found, err := filepath.Glob(filepath.Join(store, pattern))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, found...)
+		}
+		r.Shuffle(len(out), func(i, k int) { out[i], out[k] = out[k], out[i] })
+		return out
+	}
+	harm := map[string]func(){
+		"lost":       func() { os.RemoveAll(store) },
+		"old":        func() { copied(old, store) },
+		"half of it": func() { f := files(); removeAll(f[:len(f)/2]) },
+		"cut": func() {
+			for _, f := range files()[:2] {
+				if info, err := os.Stat(f); err == nil && info.Mode().IsRegular() {
+					_ = os.Truncate(f, info.Size()/2)
+				}
+			}
+		},
+		"flipped": func() {
+			for _, f := range files()[:3] {
+				if data, err := os.ReadFile(f); err == nil && len(data) > 0 {
+					data[r.IntN(len(data))] ^= 1 << r.IntN(8)
+					h.write(filepath.Join("state", "own", "svcctl", f[len(store):]), string(data))
+				}
+			}
+		},
+		"none": func() {},
+	}
+	names := []string{"lost", "old", "half of it", "cut", "flipped", "none"}
+	for i := range 60 {
+		file, name := fmt.Sprintf("%d.yaml", r.IntN(6)), "none"
+		if i > 0 {
+			name = names[r.IntN(len(names))]
+			harm[name]()
+		}
+		if code, out := h.run("apply", "-f", file); code != exitDone {
+			t.Fatalf("round %d, state directory %s: exit code %d: %s", i, name, code, out)
+		}
+		if observed := h.read(); !plan.Diff(observed, h.states[file]).Empty() {
+			t.Fatalf("round %d, state directory %s: the kernel is not what was applied: %+v",
+				i, name, plan.Diff(observed, h.states[file]).Count())
+		}
+		if code, out := h.run("verify"); code != exitDone {
+			t.Fatalf("round %d, state directory %s: verify: exit code %d: %s", i, name, code, out)
+		}
+		if i == 0 || r.IntN(4) == 0 {
+			copied(store, old)
+		}
+	}
+}
+
+func removeAll(paths []string) {
+	for _, p := range paths {
+		os.RemoveAll(p)
+	}
+}
+
 // busy is somebody who changes nftables a thousand times a second.
 func (h *host) busy(ctx context.Context, change func(i int) *plan.Plan) (done <-chan int) {
 	conn, err := nft.Open("")

@@ -53,6 +53,9 @@ func (c *cli) readRecord(store *state.Store) (*state.Record, error) {
 	if err := store.CheckNamespace(r, identity); err != nil {
 		return nil, err
 	}
+	if r.Namespace != identity {
+		r.Generation = 0 // it counts from the boot
+	}
 	return r, nil
 }
 
@@ -148,7 +151,7 @@ func (a *application) record(ch *change, applied *graph.Ruleset) error {
 		return err
 	}
 	content := state.NewContent(a.sources(), applied)
-	if ch.plan.Empty() && sameRecord(a.known, r, content) {
+	if ch.plan.Empty() && sameRecord(a.known, r, content) && a.store.Complete(a.known) {
 		return nil
 	}
 	if err := a.store.Save(r, content); err != nil {

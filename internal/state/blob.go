@@ -81,6 +81,21 @@ func (s *Store) writeBlobs(blobs map[string][]byte) error {
 // maxWriters bounds how many blobs are written, and so how many files are open, at once: there may be thousands.
 const maxWriters = 8
 
+// Complete reports whether all parts of a record are there. What is in them is found out when they are read: one that is
+// damaged is removed then.
+func (s *Store) Complete(r *Record) bool {
+	names := []string{r.Ruleset}
+	for _, src := range r.Sources {
+		names = append(names, src.SHA256)
+	}
+	for _, name := range names {
+		if info, err := os.Stat(s.blobPath(name)); err != nil || !info.Mode().IsRegular() {
+			return false
+		}
+	}
+	return true
+}
+
 // removeUnused removes the blobs that none of the records names. What a crash left half written goes with them.
 func (s *Store) removeUnused(records []*Record) error {
 	used := map[string]bool{}

@@ -115,6 +115,9 @@ func TestDamagedBlob(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if !s.Complete(r) {
+				t.Error("a record that was just saved is not complete")
+			}
 			for _, blob := range []string{r.Ruleset, r.Sources[1].SHA256} {
 				if err := damage(s.blobPath(blob)); err != nil {
 					t.Fatal(err)
@@ -126,6 +129,14 @@ func TestDamagedBlob(t *testing.T) {
 			}
 			if _, err := s.Manifests(r); !errors.As(err, &damaged) {
 				t.Errorf("the manifests: got %v, want a *DamagedError", err)
+			}
+			// What was found damaged is gone, so that the next record has it again.
+			if s.Complete(r) {
+				t.Error("the record is complete")
+			}
+			saveNumbered(t, s, 1)
+			if _, err := s.Applied(r); err != nil {
+				t.Errorf("after the next record: %v", err)
 			}
 		})
 	}
