@@ -37,17 +37,17 @@ func addAffinity(st *state) {
 // connection is looked up first by its address and then, with the address masked away, as a node port: such an address
 // needs an element of its own in the first lookup, or it would be taken for the node port in the second.
 func nodePortShadows(fs *familyState) func(*entry) bool {
-	ports := map[graph.Key]bool{}
+	type nodePort struct {
+		proto graph.Proto
+		port  uint16
+	}
+	ports := map[nodePort]bool{}
 	for _, e := range fs.entries {
 		if e.shape.NodePort && e.serving {
-			ports[e.key] = true
+			ports[nodePort{e.key.Proto, e.key.Port}] = true
 		}
 	}
-	return func(e *entry) bool {
-		key := e.key
-		key.Addr = fs.family.Unspecified()
-		return !e.shape.NodePort && ports[key]
-	}
+	return func(e *entry) bool { return !e.shape.NodePort && ports[nodePort{e.key.Proto, e.key.Port}] }
 }
 
 // learnRules write down which endpoint the client of a translated connection got.

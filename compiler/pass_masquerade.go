@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/resolve"
 )
@@ -63,42 +62,47 @@ func (fs *familyState) hairpinElements() graph.Elements {
 		n += len(p.Cluster) + len(p.Local)
 	}
 	named := make([]namedEndpoint, 0, n)
-	for _, p := range fs.ports {
-		for _, endpoints := range [][]resolve.Endpoint{p.Cluster, p.Local} {
-			for i := range endpoints {
-				named = append(named, namedEndpoint{endpoints[i].Addr.Addr(), p.owner, &endpoints[i].Pos})
-			}
+	for i, p := range fs.ports {
+		for k := range len(p.Cluster) + len(p.Local) {
+			named = append(named, namedEndpoint{int32(i), int32(k)})
 		}
 	}
 	elements := fs.elements(setHairpin, len(named))
 	var last netip.Addr
-	for _, i := range byAddress(fs.family, named) {
-		e := &named[i]
+	for _, i := range fs.byAddress(named) {
+		p, e := fs.endpoint(named[i])
 		// Of several with one address the first stands for all.
-		if e.addr != last {
-			last = e.addr
-			elements.Append(graph.Element{Key: graph.Key{Addr: e.addr, Peer: e.addr}, Owner: e.owner, Pos: *e.pos})
+		if addr := e.Addr.Addr(); addr != last {
+			last = addr
+			elements.Append(graph.Element{Key: graph.Key{Addr: addr, Peer: addr}, Owner: p.owner, Pos: e.Pos})
 		}
 	}
 	return elements
 }
 
-// namedEndpoint is an endpoint of a port.
+// namedEndpoint is an endpoint of a port: their numbers, the cluster-wide endpoints counted first.
 type namedEndpoint struct {
-	addr  netip.Addr
-	owner *graph.Owner
-	pos   *diag.Pos
+	port, endpoint int32
+}
+
+func (fs *familyState) endpoint(n namedEndpoint) (*port, *resolve.Endpoint) {
+	p, i := fs.ports[n.port], int(n.endpoint)
+	if i < len(p.Cluster) {
+		return p, &p.Cluster[i]
+	}
+	return p, &p.Local[i-len(p.Cluster)]
 }
 
 // byAddress gives the numbers of the endpoints in the order of their addresses, and of themselves where an address comes
 // more than once. There are as many as all ports have endpoints together: an IPv4 address and a number fit into one word,
 // and words sort five times as fast.
-func byAddress(f graph.Family, named []namedEndpoint) []uint32 {
+func (fs *familyState) byAddress(named []namedEndpoint) []uint32 {
 	order := make([]uint32, len(named))
-	if f == graph.IPv4 {
+	if fs.family == graph.IPv4 {
 		words := make([]uint64, len(named))
 		for i := range named {
-			a := named[i].addr.As4()
+			_, e := fs.endpoint(named[i])
+			a := e.Addr.Addr().As4()
 			words[i] = uint64(binary.BigEndian.Uint32(a[:]))<<32 | uint64(i)
 		}
 		slices.Sort(words)
@@ -110,6 +114,10 @@ func byAddress(f graph.Family, named []namedEndpoint) []uint32 {
 	for i := range order {
 		order[i] = uint32(i)
 	}
-	slices.SortStableFunc(order, func(i, j uint32) int { return named[i].addr.Compare(named[j].addr) })
+	slices.SortStableFunc(order, func(i, j uint32) int {
+		_, a := fs.endpoint(named[i])
+		_, b := fs.endpoint(named[j])
+		return a.Addr.Addr().Compare(b.Addr.Addr())
+	})
 	return order
 }

@@ -35,17 +35,25 @@ func tries(p int) int {
 
 // placement is which endpoint has which slot.
 type placement struct {
-	slots []int32 // slot → index of the endpoint, -1 for an empty slot; as many as the shape draws from
+	slots []int16 // slot → index of the endpoint, -1 for an empty slot; as many as the shape draws from
 	taken int     // how many are not empty
 }
 
-// placementOf places endpoints for drawing at random or by source hash.
-func placementOf(endpoints []resolve.Endpoint, sourceHash bool) placement {
-	if !sourceHash {
-		slots := place(endpoints)
-		return placement{slots, min(resolve.TotalWeight(endpoints), len(slots))}
+// placer places endpoints. It keeps the memory that this takes for the next ones: there may be a hundred thousand.
+type placer struct {
+	claims, slots []claim
+}
+
+// of places endpoints for drawing at random or by source hash.
+func (p *placer) of(endpoints []resolve.Endpoint, sourceHash bool) placement {
+	if len(endpoints) == 0 {
+		return placement{}
 	}
-	slots := placeForHash(endpoints)
+	if !sourceHash {
+		slots := p.place(endpoints)
+		return placement{slots, min(len(p.claims), len(slots))}
+	}
+	slots := p.placeForHash(endpoints)
 	return placement{slots, len(slots)}
 }
 
@@ -57,16 +65,14 @@ func placementOf(endpoints []resolve.Endpoint, sourceHash bool) placement {
 // choice being its i-th hash modulo P, so that choices nest when P doubles. Of two that want a slot, the one with the
 // earlier choice keeps it and the other walks on. This is deferred acceptance (Gale and Shapley 1962), whose outcome
 // does not depend on who asks first. An endpoint added or removed moves three slots on average.
-func place(endpoints []resolve.Endpoint) []int32 {
-	claims := claimsOf(endpoints)
-	if len(claims) == 0 {
-		return nil
+func (p *placer) place(endpoints []resolve.Endpoint) []int16 {
+	claims := p.claimsOf(endpoints)
+	n := slotCount(len(claims))
+	slots := p.slots[:0]
+	for range n {
+		slots = append(slots, claim{endpoint: -1})
 	}
-	p := slotCount(len(claims))
-	slots := make([]claim, p)
-	for i := range slots {
-		slots[i].endpoint = -1
-	}
+	p.slots = slots
 	first := 0
 	for i := range claims {
 		if claims[i].hash < claims[first].hash {
@@ -79,9 +85,9 @@ func place(endpoints []resolve.Endpoint) []int32 {
 			settle(slots, c)
 		}
 	}
-	out := make([]int32, p)
+	out := make([]int16, n)
 	for i, c := range slots {
-		out[i] = c.endpoint
+		out[i] = int16(c.endpoint)
 	}
 	return out
 }
@@ -103,12 +109,9 @@ func hashSlotCount(n int) int {
 // placeForHash deals the slots of a service port that chooses by source hash: each goes to the endpoint with the highest
 // hash together with the slot (rendezvous hashing, Thaler and Ravishankar 1998), with as many chances as its weight. An
 // endpoint that leaves gives up its slots and moves nobody else's clients; one that joins takes only its share.
-func placeForHash(endpoints []resolve.Endpoint) []int32 {
-	claims := claimsOf(endpoints)
-	if len(claims) == 0 {
-		return nil
-	}
-	out := make([]int32, hashSlotCount(len(claims)))
+func (p *placer) placeForHash(endpoints []resolve.Endpoint) []int16 {
+	claims := p.claimsOf(endpoints)
+	out := make([]int16, hashSlotCount(len(claims)))
 	for slot := range out {
 		bid := mix(uint64(slot))
 		best, highest := claims[0], mix(claims[0].hash^bid)
@@ -117,14 +120,14 @@ func placeForHash(endpoints []resolve.Endpoint) []int32 {
 				best, highest = c, h
 			}
 		}
-		out[slot] = best.endpoint
+		out[slot] = int16(best.endpoint)
 	}
 	return out
 }
 
 // claimsOf gives one claim per slot that the endpoints are due.
-func claimsOf(endpoints []resolve.Endpoint) []claim {
-	claims := make([]claim, 0, resolve.TotalWeight(endpoints))
+func (p *placer) claimsOf(endpoints []resolve.Endpoint) []claim {
+	claims := p.claims[:0]
 	for i := range endpoints {
 		h := hashOf(&endpoints[i])
 		for range max(endpoints[i].Weight, 1) {
@@ -132,6 +135,7 @@ func claimsOf(endpoints []resolve.Endpoint) []claim {
 			h = mix(h)
 		}
 	}
+	p.claims = claims
 	return claims
 }
 

@@ -54,7 +54,7 @@ func randomEndpoints(r *rand.Rand, n int) []resolve.Endpoint {
 // slotsOf gives the placement as slot → endpoint, which does not depend on the order of the endpoints.
 func slotsOf(endpoints []resolve.Endpoint) map[int]netip.AddrPort {
 	out := map[int]netip.AddrPort{}
-	for slot, i := range place(endpoints) {
+	for slot, i := range new(placer).place(endpoints) {
 		if i >= 0 {
 			out[slot] = endpoints[i].Addr
 		}
@@ -137,6 +137,6 @@ func TestPlacementNestsWhenSlotsDouble(t *testing.T) {
 func BenchmarkPlace(b *testing.B) {
 	endpoints := randomEndpoints(rand.New(rand.NewPCG(7, 8)), 1000)
 	for b.Loop() {
-		place(endpoints)
+		new(placer).place(endpoints)
 	}
 }

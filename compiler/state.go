@@ -1,6 +1,8 @@
 package compiler
 
 import (
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"slices"
 
@@ -75,13 +77,14 @@ func newFamilyState(m *resolve.Model, f graph.Family) *familyState {
 	ports, owners, entries := make([]port, len(own)), make([]graph.Owner, len(own)), make([]entry, n)
 	fs.ports, fs.entries = make([]*port, len(own)), make([]*entry, n)
 	inParallel(len(own), func(from, to int) {
+		var places placer
 		for i := from; i < to; i++ {
 			sp := own[i]
 			owners[i] = graph.Owner{Service: sp.Service.Ref, Port: sp.Name, Pos: sp.Pos}
 			ports[i] = port{
 				ServicePort: sp, proto: protoOf(sp.Protocol), owner: &owners[i],
-				cluster: placementOf(sp.Cluster, sp.SourceHash),
-				local:   placementOf(sp.Local, sp.SourceHash),
+				cluster: places.of(sp.Cluster, sp.SourceHash),
+				local:   places.of(sp.Local, sp.SourceHash),
 			}
 			fs.ports[i] = &ports[i]
 			for k := range sp.Addresses {
@@ -91,8 +94,31 @@ func newFamilyState(m *resolve.Model, f graph.Family) *familyState {
 			}
 		}
 	})
-	slices.SortStableFunc(fs.entries, func(a, b *entry) int { return a.key.Compare(b.key) })
+	sortEntries(f, fs.entries)
 	return fs
+}
+
+// sortEntries puts entries into the order of their keys, no two of which are the same. Those of IPv4 fit into one word.
+func sortEntries(f graph.Family, entries []*entry) {
+	if f == graph.IPv6 {
+		slices.SortFunc(entries, func(a, b *entry) int { return a.key.Compare(b.key) })
+		return
+	}
+	type numbered struct {
+		key uint64
+		*entry
+	}
+	byKey := make([]numbered, len(entries))
+	for i, e := range entries {
+		a := e.key.Addr.As4()
+		byKey[i] = numbered{
+			uint64(binary.BigEndian.Uint32(a[:]))<<32 | uint64(e.key.Proto)<<16 | uint64(e.key.Port), e,
+		}
+	}
+	slices.SortFunc(byKey, func(a, b numbered) int { return cmp.Compare(a.key, b.key) })
+	for i := range byKey {
+		entries[i] = byKey[i].entry
+	}
 }
 
 func newEntry(p *port, at *resolve.Address) entry {

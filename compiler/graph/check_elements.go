@@ -60,7 +60,7 @@ func (c *elementChecker) uniform() bool {
 		if i > 0 && l.CompareKeys(i-1, l, i) >= 0 {
 			return false
 		}
-		if k := l.KeyAt(i); protocols && (k.Proto < TCP || k.Proto > SCTP) {
+		if p := l.proto(i); protocols && (p < TCP || p > SCTP) {
 			return false
 		}
 		if l.form.verdict && !c.dataParts(l.At(i).Data) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+	"sync"
 )
 
 // appliedPrefix begins the name of the chain that carries the digest of a table.
@@ -52,37 +53,48 @@ func AppliedDigest(chain string) (digest string, ok bool) {
 // what makes no difference to packets (owners, places, passes, the sizes of static sets) or is the packet path's own (the
 // elements of dynamic sets), and the chain that carries a digest.
 func (t *Table) Digest() string {
-	hash := sha256.New()
-	e := newEncoder(make([]byte, 0, digestBlock))
-	flush := func() {
-		hash.Write(e.buf) //nolint:errcheck // a hash takes everything
-		e.buf = e.buf[:0]
+	// Every set has a digest of its own, so that all processors can work on them.
+	sets := make([][sha256.Size]byte, len(t.Sets))
+	var wg sync.WaitGroup
+	for i, s := range t.Sets {
+		wg.Go(func() { sets[i] = s.digest() })
 	}
+	e := newEncoder(nil)
 	e.num(codecVersion, uint64(t.Family), uint64(len(t.Sets)))
 	e.str(t.Name)
 	e.str(t.Comment)
-	for _, s := range t.Sets {
-		e.declaration(s)
-		if s.Dynamic {
-			e.num(uint64(s.Size))
-			continue
+	for _, c := range t.Chains {
+		if !c.CarriesDigest() {
+			e.chain(c)
 		}
+	}
+	wg.Wait()
+	for i := range sets {
+		e.buf = append(e.buf, sets[i][:]...)
+	}
+	sum := sha256.Sum256(e.buf)
+	return hex.EncodeToString(sum[:digestLen])
+}
+
+func (s *Set) digest() (sum [sha256.Size]byte) {
+	hash := sha256.New()
+	e := newEncoder(make([]byte, 0, digestBlock+digestBlock/8))
+	e.declaration(s)
+	if s.Dynamic {
+		e.num(uint64(s.Size))
+	} else {
 		e.num(uint64(s.Elements.Len()))
 		e.begin()
 		for x := range s.Elements.All() {
 			if e.element(&x); len(e.buf) > digestBlock {
-				flush()
+				hash.Write(e.buf)
+				e.buf = e.buf[:0]
 			}
 		}
-		flush()
 	}
-	for _, c := range t.Chains {
-		if !c.CarriesDigest() {
-			e.chain(c)
-			flush()
-		}
-	}
-	return hex.EncodeToString(hash.Sum(nil)[:digestLen])
+	hash.Write(e.buf)
+	hash.Sum(sum[:0])
+	return sum
 }
 
 // digestBlock is how much is gathered before it is hashed, in bytes.

@@ -92,6 +92,14 @@ func (l Elements) KeyAt(i int) Key {
 	return l.form.key(l.record(i))
 }
 
+// proto gives the protocol of the element with an index, of a list that has protocols.
+func (l *Elements) proto(i int) Proto {
+	if !l.form.port {
+		return 0
+	}
+	return Proto(l.record(i)[l.form.addr] >> 16)
+}
+
 // All gives the elements in their order.
 func (l Elements) All() iter.Seq[Element] {
 	return func(yield func(Element) bool) {
