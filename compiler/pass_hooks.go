@@ -22,7 +22,7 @@ func addHooks(st *state) {
 func (st *state) addLookupChains(fs *familyState) {
 	f := fs.family
 	local := graph.Match{X: graph.FibType{Of: graph.DestAddr}, Value: graph.AddrTypeLocal}
-	served := graph.MatchSet{X: graph.DestAddr, Set: setNodePortAddresses}
+	served := graph.MatchSet{X: graph.DestAddr, Set: graph.NodePortAddressesSet}
 
 	st.addChain(fs, chainDispatch, nil, nil,
 		rule(graph.LookupVerdict{X: serviceKey, Map: graph.ServicesMap}),
@@ -45,7 +45,7 @@ func (st *state) addLookupChains(fs *familyState) {
 		drop()))
 
 	st.addChain(fs, chainUnserved, nil, nil,
-		rule(graph.LookupVerdict{X: serviceKey, Map: mapNoEndpointServices}),
+		rule(graph.LookupVerdict{X: serviceKey, Map: graph.NoEndpointsMap}),
 		rule(graph.MatchSet{X: graph.DestAddr, Set: setClusterIPs}, goTo(chainRejectNew)),
 		rule(graph.MatchSet{X: graph.DestAddr, Set: setServiceCIDRs}, drop()))
 }
@@ -80,9 +80,9 @@ func (st *state) addBaseChains(fs *familyState) {
 	base(chainFilterOutputEarly, graph.FilterChain, graph.Output, priorityEarly, rule(isNew, goTo(chainSourceCheck)))
 	base(chainFilterInput, graph.FilterChain, graph.Input, priorityFilter,
 		// An external address may be one of the node's own.
-		rule(isNew, graph.LookupVerdict{X: serviceKey, Map: mapNoEndpointServices}),
-		rule(isNew, graph.MatchSet{X: graph.DestAddr, Set: setNodePortAddresses},
-			graph.LookupVerdict{X: nodePortKey(fs.family), Map: mapNoEndpointServices}))
+		rule(isNew, graph.LookupVerdict{X: serviceKey, Map: graph.NoEndpointsMap}),
+		rule(isNew, graph.MatchSet{X: graph.DestAddr, Set: graph.NodePortAddressesSet},
+			graph.LookupVerdict{X: nodePortKey(fs.family), Map: graph.NoEndpointsMap}))
 	base(chainFilterForward, graph.FilterChain, graph.Forward, priorityFilter, rule(isNew, goTo(chainUnserved)))
 	base(chainFilterOutput, graph.FilterChain, graph.Output, priorityFilter, rule(isNew, goTo(chainUnserved)))
 }

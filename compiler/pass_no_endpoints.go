@@ -17,7 +17,7 @@ func addNoEndpoints(st *state) {
 			rule(graph.Match{X: graph.L4Proto{}, Value: graph.TCP}, graph.Reject{With: graph.TCPReset}),
 			rule(graph.Reject{With: graph.PortUnreachable}))
 
-		st.fillEntries(fs, mapNoEndpointServices, func(e *entry) (graph.Data, bool) {
+		st.fillEntries(fs, graph.NoEndpointsMap, func(e *entry) (graph.Data, bool) {
 			switch {
 			case !e.serving && !e.HasEndpoints:
 				return gotoData(chainRejectNew), true

@@ -13,7 +13,7 @@ func fillPolicySets(st *state) {
 	for _, fs := range st.families {
 		st.fill(fs, setClusterCIDRs, graph.ElementsOf(rangeElements(fs.family, st.cfg.ClusterCIDRs)))
 		st.fill(fs, setServiceCIDRs, graph.ElementsOf(rangeElements(fs.family, st.cfg.ServiceCIDRs)))
-		st.fill(fs, setNodePortAddresses, graph.ElementsOf(nodePortElements(fs.family, st.cfg.NodePortAddresses)))
+		st.fill(fs, graph.NodePortAddressesSet, graph.ElementsOf(nodePortElements(fs.family, st.cfg.NodePortAddresses)))
 	}
 }
 

@@ -21,7 +21,7 @@ func addTables(st *state) {
 			Sets: []*graph.Set{
 				{Name: setClusterCIDRs, Key: address, Interval: true},
 				{Name: setServiceCIDRs, Key: address, Interval: true},
-				{Name: setNodePortAddresses, Key: address, Interval: true},
+				{Name: graph.NodePortAddressesSet, Key: address, Interval: true},
 				{Name: graph.ServicesMap, Key: service, Data: verdict},
 				{Name: graph.EndpointsMap, Key: slot, Data: endpoint},
 				{
@@ -32,7 +32,7 @@ func addTables(st *state) {
 				{Name: mapAffinityTimeouts, Key: service, Data: verdict},
 				{Name: mapMasqueradeServices, Key: service, Data: verdict},
 				{Name: setHairpin, Key: pair},
-				{Name: mapNoEndpointServices, Key: service, Data: verdict},
+				{Name: graph.NoEndpointsMap, Key: service, Data: verdict},
 				{Name: setRestrictedServices, Key: service},
 				{Name: setSourceRanges, Key: serviceSource, Interval: true},
 				{Name: setClusterIPs, Key: address},

@@ -12,11 +12,9 @@ import (
 const (
 	setClusterCIDRs        = "cluster-cidrs"
 	setServiceCIDRs        = "service-cidrs"
-	setNodePortAddresses   = "node-port-addresses"
 	mapAffinityTimeouts    = "affinity-timeouts"
 	mapMasqueradeServices  = "masquerade-services"
 	setHairpin             = "hairpin"
-	mapNoEndpointServices  = "no-endpoint-services"
 	setRestrictedServices  = "restricted-services"
 	setSourceRanges        = "source-ranges"
 	setClusterIPs          = "cluster-ips"

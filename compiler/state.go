@@ -80,7 +80,7 @@ func newFamilyState(m *resolve.Model, f graph.Family) *familyState {
 		var places placer
 		for i := from; i < to; i++ {
 			sp := own[i]
-			owners[i] = graph.Owner{Service: sp.Service.Ref, Port: sp.Name, Pos: sp.Pos}
+			owners[i] = graph.Owner{Service: sp.Service.Ref, Port: sp.Name, Pos: sp.Pos, Spared: sp.Spared}
 			ports[i] = port{
 				ServicePort: sp, proto: protoOf(sp.Protocol), owner: &owners[i],
 				cluster: places.of(sp.Cluster, sp.SourceHash),

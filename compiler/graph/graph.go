@@ -128,6 +128,8 @@ type Owner struct {
 	Service diag.Object // kind "service"
 	Port    string      // port name, "" for the unnamed one
 	Pos     diag.Pos    // the port's place in its manifest
+	// Spared are endpoints that no element names and that still serve the flows they have: for plan.StaleFlows.
+	Spared []netip.AddrPort
 }
 
 // Chain is a chain, a base chain where Hook is set.

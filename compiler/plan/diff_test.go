@@ -161,6 +161,7 @@ func randomTable(r *rand.Rand, f graph.Family) *graph.Table {
 var compare = []cmp.Option{
 	cmpopts.EquateEmpty(),
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 	cmpopts.SortSlices(func(a, b *graph.Set) bool { return a.Name < b.Name }),
 	cmpopts.SortSlices(func(a, b *graph.Chain) bool { return a.Name < b.Name }),
 }

@@ -180,6 +180,26 @@ func (rs *resolver) choose(sp *ServicePort, sources []*source) {
 			sp.Local = endpointsOf(where(all, func(c candidate) bool { return isDraining(c) && rs.isHere(c) }))
 		}
 	}
+	if sp.Protocol != corev1.ProtocolTCP {
+		sp.Spared = spared(all, clusterWide, sp.Cluster, local, sp.Local)
+	}
+}
+
+// spared gives the endpoints that serve and that some address of the port does not use. All lists are in order of address.
+func spared(
+	all []candidate, clusterWide bool, cluster []Endpoint, local bool, here []Endpoint,
+) (out []netip.AddrPort) {
+	isIn := func(in []Endpoint, a netip.AddrPort) bool {
+		_, ok := slices.BinarySearchFunc(in, a, func(e Endpoint, a netip.AddrPort) int { return e.Addr.Compare(a) })
+		return ok
+	}
+	for i := range all {
+		a := all[i].addr
+		if all[i].serving && (clusterWide && !isIn(cluster, a) || local && !isIn(here, a)) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // where gives the candidates for which f holds: the same slice where that is all of them, as it mostly is.

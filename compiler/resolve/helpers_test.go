@@ -90,6 +90,9 @@ func dump(m *Model) string {
 		}
 		dumpEndpoints(&b, "->", sp.Cluster)
 		dumpEndpoints(&b, "-> here", sp.Local)
+		if len(sp.Spared) > 0 {
+			fmt.Fprintf(&b, "spared %s\n", strings.Trim(fmt.Sprint(sp.Spared), "[]"))
+		}
 		if !sp.HasEndpoints {
 			b.WriteString("none\n")
 		}

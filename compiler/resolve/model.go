@@ -61,6 +61,10 @@ type ServicePort struct {
 	// port, without duplicates, and at most [MaxEndpoints]. Where no address needs them they are nil: Cluster is for all
 	// addresses but a ClusterIP that is LocalOnly, Local for those that are.
 	Cluster, Local []Endpoint
+	// Spared are the endpoints that serve and get no new connections from some address: they terminate while others are
+	// ready, or are ruled out by their node or zone. Flows that they have are left to them. Sorted; only for UDP and SCTP,
+	// whose flows are cut when their endpoint goes.
+	Spared []netip.AddrPort
 	// HasEndpoints says that some endpoint on some node could be used: it keeps "dropped here by the Local traffic
 	// policy" apart from "refused, there is none".
 	HasEndpoints bool
