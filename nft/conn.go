@@ -2,6 +2,7 @@ package nft
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -13,6 +14,7 @@ import (
 type Conn struct {
 	mu     sync.Mutex
 	sock   *socket
+	route  *socket // to rtnetlink: which addresses are the node's own
 	kernel kernel
 }
 
@@ -28,8 +30,13 @@ func Open(netns string) (*Conn, error) {
 	}
 	c := &Conn{kernel: k}
 	open := func() (err error) {
-		c.sock, err = openSocket()
-		return err
+		if c.sock, err = openSocket(unix.NETLINK_NETFILTER); err != nil {
+			return err
+		}
+		if c.route, err = openRouteSocket(); err != nil {
+			return errors.Join(err, c.sock.close())
+		}
+		return nil
 	}
 	if netns == "" {
 		if err := open(); err != nil {
@@ -47,7 +54,7 @@ func Open(netns string) (*Conn, error) {
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.sock.close()
+	return errors.Join(c.sock.close(), c.route.close())
 }
 
 // Generation gives the number of the namespace's current ruleset. Every transaction of any program makes a new one.

@@ -22,7 +22,7 @@ const (
 // errNoAnswer says that the kernel took a request and said nothing.
 var errNoAnswer = errors.New("nf_tables: the kernel did not answer")
 
-// socket is a netlink socket to nf_tables. The kernel serves it synchronously: what it has to say is there when a system
+// socket is a netlink socket, mostly to nf_tables. The kernel serves it synchronously: what it has to say is there when a system
 // call returns, so that no call here ever waits.
 type socket struct {
 	fd  int
@@ -30,11 +30,11 @@ type socket struct {
 	buf []byte
 }
 
-// openSocket opens a socket in the network namespace of the calling thread.
-func openSocket() (*socket, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+// openSocket opens a socket of a netlink protocol in the network namespace of the calling thread.
+func openSocket(protocol int) (*socket, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
-		return nil, os.NewSyscallError("socket(NETLINK_NETFILTER)", err)
+		return nil, os.NewSyscallError("socket(AF_NETLINK)", err)
 	}
 	s := &socket{fd: fd, buf: make([]byte, datagramSize)}
 	if err := s.configure(); err != nil {
@@ -45,7 +45,7 @@ func openSocket() (*socket, error) {
 
 func (s *socket) configure() error {
 	if err := unix.Bind(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return os.NewSyscallError("bind(NETLINK_NETFILTER)", err)
+		return os.NewSyscallError("bind(AF_NETLINK)", err)
 	}
 	// Extended acknowledgements name the element at fault; both options are older than every kernel with the maps that
 	// the program needs.
@@ -133,16 +133,28 @@ type answer struct {
 	changed bool // the dump was interrupted by a change and is inconsistent
 }
 
-// request sends one message and gives every message of the answer to fn: the family and the attributes, valid only during
-// the call. With unix.NLM_F_DUMP in flags the answer is a list.
+// request sends one message to nf_tables and gives every message of the answer to fn: the family and the attributes, valid
+// only during the call. With unix.NLM_F_DUMP in flags the answer is a list.
 func (s *socket) request(
 	ctx context.Context, msg, flags uint16, family uint8, attributes []byte, fn func(family uint8, attributes []byte),
 ) (answer, error) {
+	return s.exchange(ctx, nftType(msg), flags, family, attributes, func(payload []byte) {
+		if family, body, ok := familyPayload(payload); ok {
+			fn(family, body)
+		}
+	})
+}
+
+// exchange is request for a message of any type. What follows the family's four bytes is body, and fn gets the messages of
+// the answer whole.
+func (s *socket) exchange(
+	ctx context.Context, typ, flags uint16, family uint8, body []byte, fn func(payload []byte),
+) (answer, error) {
 	s.drain()
 	s.seq++
-	b, start := appendHeader(make([]byte, 0, messageHeader+familyHeader+len(attributes)),
-		header{typ: nftType(msg), flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK | flags, seq: s.seq}, family, 0)
-	b = append(b, attributes...)
+	b, start := appendHeader(make([]byte, 0, messageHeader+familyHeader+len(body)),
+		header{typ: typ, flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK | flags, seq: s.seq}, family, 0)
+	b = append(b, body...)
 	closeMessage(b, start)
 	if err := s.send(b); err != nil {
 		return answer{}, err
@@ -166,7 +178,7 @@ func (s *socket) request(
 }
 
 // take handles one datagram of an answer and reports whether the answer is complete.
-func (s *socket) take(datagram []byte, a *answer, fn func(uint8, []byte)) (complete bool) {
+func (s *socket) take(datagram []byte, a *answer, fn func(payload []byte)) (complete bool) {
 	for h, p := range messages(datagram) {
 		if h.seq != s.seq {
 			continue
@@ -184,9 +196,7 @@ func (s *socket) take(datagram []byte, a *answer, fn func(uint8, []byte)) (compl
 			}
 			complete = true
 		default:
-			if family, body, ok := familyPayload(p); ok {
-				fn(family, body)
-			}
+			fn(p)
 		}
 	}
 	return complete
