@@ -100,7 +100,7 @@ func run(t *testing.T, name string) *result {
 			return render.PlanText(b, p, render.PlanOptions{Observed: r.base, Desired: r.desired})
 		})
 		r.write(t, "plan.nft", func(b *bytes.Buffer) error { return render.PlanNFT(b, p) })
-		r.write(t, "plan.json", func(b *bytes.Buffer) error { return render.PlanJSON(b, p) })
+		r.write(t, "plan.json", func(b *bytes.Buffer) error { return render.PlanJSON(b, p, nil) })
 	}
 	return r
 }

@@ -11,8 +11,9 @@ import (
 // The document PlanJSON writes. Members that do not apply are left out.
 type (
 	planDocument struct {
-		Tables  []planTable `json:"tables"`
-		Summary planSummary `json:"summary"`
+		Tables   []planTable `json:"tables"`
+		Summary  planSummary `json:"summary"`
+		FlowsCut *int        `json:"flowsCut,omitempty"`
 	}
 	planTable struct {
 		Op       string        `json:"op"` // create, update, replace, delete
@@ -58,10 +59,11 @@ type (
 )
 
 // PlanJSON writes a plan for machines: every object that changes with its old and new values in nft's words, and the
-// Service port and the place in the manifests behind it. An empty plan has an empty list of tables.
-func PlanJSON(w io.Writer, p *plan.Plan) error {
+// Service port and the place in the manifests behind it. An empty plan has an empty list of tables. flowsCut is how many
+// flows carrying out the plan cuts; nil: not known.
+func PlanJSON(w io.Writer, p *plan.Plan, flowsCut *int) error {
 	known := newOwners(p, nil)
-	doc := planDocument{Tables: []planTable{}}
+	doc := planDocument{Tables: []planTable{}, FlowsCut: flowsCut}
 	var sums planSums
 	for i := range p.Tables {
 		t := &p.Tables[i]

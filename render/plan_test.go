@@ -275,7 +275,7 @@ func TestPlanTextUnowned(t *testing.T) {
 func TestPlanJSON(t *testing.T) {
 	observed, desired := demoPlan()
 	var b bytes.Buffer
-	if err := PlanJSON(&b, plan.Diff(observed, desired)); err != nil {
+	if err := PlanJSON(&b, plan.Diff(observed, desired), nil); err != nil {
 		t.Fatal(err)
 	}
 	var doc planDocument
@@ -295,7 +295,7 @@ func TestPlanJSON(t *testing.T) {
 		t.Errorf("no %+v in %+v", want, doc.Tables[0].Elements)
 	}
 	b.Reset()
-	if err := PlanJSON(&b, &plan.Plan{}); err != nil || !strings.Contains(b.String(), `"tables": []`) {
+	if err := PlanJSON(&b, &plan.Plan{}, nil); err != nil || !strings.Contains(b.String(), `"tables": []`) {
 		t.Errorf("an empty plan: %v\n%s", err, b.String())
 	}
 }

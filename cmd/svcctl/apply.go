@@ -177,16 +177,21 @@ func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 	if err := a.armFor(ctx, t, desired); err != nil {
 		return nil, err
 	}
-	ch, followUp := t.converge(ctx, desired, a.dryRun)
+	var told []result
+	ch, followUp := t.converge(ctx, desired, a.dryRun, func(ch *change) []result {
+		told = results(a.in.model, a.known, ch)
+		return told
+	})
 	if ch == nil {
 		return nil, errors.Join(followUp, a.disarm())
 	}
 	out := &outcome{
 		change: ch, dryRun: a.dryRun, table: c.config.Table, netns: c.config.Netns,
-		results: results(a.in.model, a.known, ch),
+		results: told,
 	}
 	if a.dryRun {
-		return out, nil
+		ch.flowsCut, err = t.countFlows(ctx, ch.stale)
+		return out, err
 	}
 	return out, errors.Join(followUp, a.record(ch, desired))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svcctl/svcctl/compiler/diag"
+	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/plan"
 	"github.com/svcctl/svcctl/internal/source"
@@ -79,10 +80,12 @@ func (c *cli) deleteAll(ctx context.Context, force bool) error {
 		return errors.Join(err, c.abandon(lock, known))
 	}
 	c.printDeleted(known, ch)
+	n, err := t.cutFlows(context.WithoutCancel(ctx), staleFlows(ch, &graph.Ruleset{}, nil))
+	c.noteFlows(n)
 	if err := lock.ReleaseAndRemove(); err != nil {
 		return systemError("the tables are gone, but not the record of them: %w", err)
 	}
-	return nil
+	return err
 }
 
 // abandon gives the lock back after a failure. Where nothing was ever recorded, what the lock needed goes, too.
@@ -150,6 +153,7 @@ func (c *cli) deleteServices(ctx context.Context, o *deleteOptions) error {
 		for _, s := range gone {
 			c.printf("service %q deleted\n", s.Name)
 		}
+		c.noteFlows(out.flowsCut)
 	}
 	return err
 }

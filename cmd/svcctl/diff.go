@@ -15,6 +15,7 @@ import (
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/plan"
+	"github.com/svcctl/svcctl/compiler/resolve"
 	"github.com/svcctl/svcctl/internal/state"
 	"github.com/svcctl/svcctl/render"
 )
@@ -67,7 +68,11 @@ func (c *cli) diff(ctx context.Context, o *diffOptions) error {
 		o.input.held = heldBy(known)
 	}
 	applied := c.recall(c.store(), known)
-	desired, err := c.desired(ctx, &o.input)
+	in, err := c.load(ctx, &o.input, notEmpty)
+	if err != nil {
+		return err
+	}
+	desired, err := c.compile(in.model)
 	if err != nil {
 		return err
 	}
@@ -79,19 +84,17 @@ func (c *cli) diff(ctx context.Context, o *diffOptions) error {
 		if format != nil {
 			return c.diffRendered(o, text, format, desired)
 		}
+		base, err := c.desired(ctx, &inputFlags{paths: []string{o.base}, recursive: o.input.recursive, quiet: true})
+		if err != nil {
+			return err
+		}
+		return c.printPlan(plan.Diff(base, desired), o.output, base, desired, nil)
 	}
-	observed, err := c.observed(ctx, o, known, applied(), desired)
+	observed, flows, err := c.observed(ctx, in.model, known, applied(), desired)
 	if err != nil {
 		return err
 	}
-	p := plan.Diff(observed, desired)
-	if err := c.printPlan(p, o.output, observed, desired); err != nil {
-		return err
-	}
-	if !p.Empty() {
-		return errDifferent
-	}
-	return nil
+	return c.printPlan(plan.Diff(observed, desired), o.output, observed, desired, &flows)
 }
 
 // desired compiles the input.
@@ -105,38 +108,46 @@ func (c *cli) desired(ctx context.Context, f *inputFlags) (*graph.Ruleset, error
 
 func notEmpty(b *manifest.Bundle) (*manifest.Bundle, error) { return b, checkNotEmpty(b) }
 
-// observed gives what to compare with: other manifests, compiled, or the kernel.
+// observed gives what is in the kernel, and how many flows a change to the desired ruleset would cut.
 func (c *cli) observed(
-	ctx context.Context, o *diffOptions, known *state.Record, applied, desired *graph.Ruleset,
-) (*graph.Ruleset, error) {
-	if o.base != "" {
-		return c.desired(ctx, &inputFlags{paths: []string{o.base}, recursive: o.input.recursive, quiet: true})
-	}
+	ctx context.Context, m *resolve.Model, known *state.Record, applied, desired *graph.Ruleset,
+) (observed *graph.Ruleset, flows int, err error) {
 	t, err := c.openTarget(false)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer t.close()
 	t.expect(known, applied)
 	t.expect(nil, desired)
 	ch, err := t.apply(ctx, t.towards(desired), true)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return ch.observed, nil
+	flows, err = t.countFlows(ctx, staleFlows(ch, desired, results(m, known, ch)))
+	return ch.observed, flows, err
 }
 
-func (c *cli) printPlan(p *plan.Plan, format string, observed, desired *graph.Ruleset) error {
+// printPlan shows a plan, and how many flows carrying it out would cut, where that is known. A plan that is not empty is a
+// difference.
+func (c *cli) printPlan(p *plan.Plan, format string, observed, desired *graph.Ruleset, flows *int) error {
+	var err error
 	switch format {
 	case "nft":
-		return render.PlanNFT(c.out, p)
+		err = render.PlanNFT(c.out, p)
 	case "json":
-		return render.PlanJSON(c.out, p)
+		err = render.PlanJSON(c.out, p, flows)
 	default:
-		return render.PlanText(c.out, p, render.PlanOptions{
+		err = render.PlanText(c.out, p, render.PlanOptions{
 			Color: c.env.color(c.config.Color), Observed: observed, Desired: desired,
 		})
+		if flows != nil && err == nil {
+			c.printFlows(*flows)
+		}
 	}
+	if err == nil && !p.Empty() {
+		return errDifferent
+	}
+	return err
 }
 
 // renderer writes a ruleset in one format.

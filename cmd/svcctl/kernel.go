@@ -50,6 +50,9 @@ type change struct {
 	observed     *graph.Ruleset // the ruleset of it
 	plan         *plan.Plan
 	generation   uint32 // after it
+	// stale are the flows that it leaves behind, and flowsCut how many of them there were or, before a commit, are.
+	stale    []plan.StaleFlow
+	flowsCut int
 }
 
 // apply makes a plan and carries it out, once more whenever somebody else was faster. With dryRun it stops before the
@@ -90,14 +93,30 @@ func (t *target) apply(ctx context.Context, decide planner, dryRun bool) (*chang
 }
 
 // converge makes the tables what a ruleset says, and does what has to follow. Where the commit was made but something after
-// it failed, there is both a change and an error.
-func (t *target) converge(ctx context.Context, desired *graph.Ruleset, dryRun bool) (*change, error) {
+// it failed, there is both a change and an error. tell, where given, says what the change is to every Service.
+func (t *target) converge(
+	ctx context.Context, desired *graph.Ruleset, dryRun bool, tell func(*change) []result,
+) (*change, error) {
 	ch, err := t.apply(ctx, t.towards(desired), dryRun)
-	if err != nil || ch.plan.Empty() || dryRun {
+	if err != nil {
 		return ch, err
 	}
-	after := context.WithoutCancel(ctx) // the commit is made: what follows only keeps the books
-	return ch, errors.Join(t.conn.VerifyCounts(after, desired), t.forgetGone(after, ch, desired))
+	var told []result
+	if tell != nil {
+		told = tell(ch)
+	}
+	ch.stale = staleFlows(ch, desired, told)
+	if dryRun {
+		return ch, nil
+	}
+	after := context.WithoutCancel(ctx) // the commit is made: what follows only tidies up and keeps the books
+	var problems []error
+	if !ch.plan.Empty() {
+		problems = append(problems, t.conn.VerifyCounts(after, desired), t.forgetGone(after, ch, desired))
+	}
+	// The clients of endpoints that are gone are forgotten by now, or the next packet of a flow would go there again.
+	ch.flowsCut, err = t.cutFlows(after, ch.stale)
+	return ch, errors.Join(append(problems, err)...)
 }
 
 // towards plans what makes the tables what a ruleset says. What no change of parts removes from a table goes with it.

@@ -119,6 +119,8 @@ func TestScripts(t *testing.T) {
 			"exits":        scriptExits,
 			"unprivileged": scriptUnprivileged,
 			"lines":        scriptLines,
+			"flow":         scriptFlow,
+			"flows":        scriptFlows,
 		},
 	})
 }

@@ -201,6 +201,12 @@ func (c *cli) printOutcome(o *outcome, format string) error {
 			c.printf("service/%s %s\n", r.Name, r.Action)
 		}
 	}
+	switch {
+	case !o.dryRun:
+		c.noteFlows(o.flowsCut)
+	case format == "text":
+		c.printFlows(o.flowsCut)
+	}
 	return nil
 }
 
@@ -212,6 +218,7 @@ type outcomeJSON struct {
 	Changed    bool       `json:"changed"`
 	Generation uint32     `json:"generation"` // of the namespace's nftables, afterwards
 	Counts     countsJSON `json:"counts"`
+	FlowsCut   int        `json:"flowsCut"` // UDP and SCTP; with dryRun those that would be
 	Services   []result   `json:"services"`
 }
 
@@ -233,7 +240,7 @@ func (c *cli) printOutcomeJSON(o *outcome) error {
 			Tables: n.Tables, Sets: n.Sets, Chains: n.Chains, ChainsWithRules: n.RuleChains,
 			ElementsAdded: n.ElementsAdded, ElementsDeleted: n.ElementsDeleted,
 		},
-		Services: o.results,
+		FlowsCut: o.flowsCut, Services: o.results,
 	}, "", "    ")
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/plan"
 	"github.com/svcctl/svcctl/internal/state"
 )
@@ -133,7 +134,7 @@ func (c *cli) restore(
 		return systemError("state %d: %w", to, err)
 	}
 	t.expect(nil, rs)
-	ch, err := t.converge(ctx, rs, false)
+	ch, err := t.converge(ctx, rs, false, nil)
 	if ch == nil {
 		return err
 	}
@@ -156,8 +157,9 @@ func (c *cli) restoreNothing(
 	if err != nil {
 		return err
 	}
+	ch.flowsCut, err = t.cutFlows(context.WithoutCancel(ctx), staleFlows(ch, &graph.Ruleset{}, nil))
 	c.notef("nothing is applied, as before the first apply")
-	return errors.Join(store.Remove(), c.endWaiting(store, pending),
+	return errors.Join(err, store.Remove(), c.endWaiting(store, pending),
 		c.printOutcome(&outcome{change: ch, results: recordResults(present, &state.Record{})}, "text"))
 }
 

@@ -70,7 +70,7 @@ func (c *cli) verify(ctx context.Context, o *verifyOptions) error {
 			return conflictError("another svcctl changed what is applied in the meantime: run the command again")
 		}
 	}
-	ch, err := t.converge(ctx, desired, !o.repair)
+	ch, err := t.converge(ctx, desired, !o.repair, nil)
 	if ch == nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
@@ -74,21 +73,30 @@ func (s *StaleFlow) serves(own netip.Addr) bool {
 
 // StaleFlows gives the flows that a plan from one ruleset to another leaves behind, in the order of families and keys.
 //
-// Only service addresses that the plan touches are named: those that lose an endpoint, come or go. Of these the flows are
-// compared with what is desired, not with what was there, so that a step that was lost before does not matter.
-func StaleFlows(p *Plan, observed, desired *graph.Ruleset) []StaleFlow {
+// Only service addresses that the change touches are named: those that the plan takes an endpoint from, makes or removes,
+// and those of Service ports that are said to have changed otherwise. That an endpoint serves no more of which no new
+// connections were made anyhow is no element's matter. changed may be nil.
+//
+// Of these addresses the flows are compared with what is desired, not with what was there: a step that was lost before
+// does not matter.
+func StaleFlows(p *Plan, observed, desired *graph.Ruleset, changed func(*graph.Owner) bool) []StaleFlow {
 	var out []StaleFlow
-	for i := range p.Tables {
-		t := &p.Tables[i]
-		x := flowFinder{was: tableOrNone(observed, t.Family), want: tableOrNone(desired, t.Family)}
-		if t.Op == Update {
-			x.visitChange(t)
-		} else {
-			x.visitAll()
+	for _, f := range graph.Families {
+		x := flowFinder{was: tableOrNone(observed, f), want: tableOrNone(desired, f)}
+		for i := range p.Tables {
+			switch t := &p.Tables[i]; {
+			case t.Family != f:
+			case t.Op == Update:
+				x.visitChange(t)
+			default:
+				x.visitAll()
+			}
+		}
+		if changed != nil {
+			x.visitOwners(changed)
 		}
 		out = append(out, x.result()...)
 	}
-	slices.SortStableFunc(out, func(a, b StaleFlow) int { return cmp.Compare(a.Family, b.Family) })
 	return out
 }
 
@@ -113,6 +121,25 @@ func (x *flowFinder) visitAll() {
 		for _, name := range [...]string{graph.ServicesMap, graph.NoEndpointsMap} {
 			if s := t.Set(name); s != nil {
 				x.touchElements(s.Elements, nil)
+			}
+		}
+	}
+}
+
+// visitOwners touches the addresses of Service ports that are said to have changed.
+func (x *flowFinder) visitOwners(changed func(*graph.Owner) bool) {
+	for _, name := range [...]string{graph.ServicesMap, graph.NoEndpointsMap} {
+		s := x.want.Set(name)
+		if s == nil {
+			continue
+		}
+		for i := range s.Elements.Len() {
+			key := s.Elements.KeyAt(i)
+			if !hasFlows(key.Proto) {
+				continue
+			}
+			if owner := s.Elements.At(i).Owner; owner != nil && changed(owner) {
+				x.touch(serviceOf(key))
 			}
 		}
 	}
@@ -184,27 +211,19 @@ func (x *flowFinder) keep(service graph.Key) []netip.AddrPort {
 		return known
 	}
 	var out []netip.AddrPort
-	seen := map[netip.AddrPort]bool{} // an endpoint may have thousands of slots
-	add := func(a netip.AddrPort) {
-		if !seen[a] {
-			seen[a] = true
-			out = append(out, a)
-		}
-	}
 	if s := x.want.Set(graph.EndpointsMap); s != nil {
 		for e := range s.From(service) {
 			if serviceOf(e.Key) != service {
 				break
 			}
-			add(netip.AddrPortFrom(e.Data.Addr, e.Data.Port))
+			out = append(out, netip.AddrPortFrom(e.Data.Addr, e.Data.Port))
 		}
 	}
 	if e, ok := findService(x.want, service); ok && e.Owner != nil {
-		for _, a := range e.Owner.Spared {
-			add(a)
-		}
+		out = append(out, e.Owner.Spared...)
 	}
 	slices.SortFunc(out, netip.AddrPort.Compare)
+	out = slices.Compact(out) // an endpoint may have thousands of slots
 	if x.endpoints == nil {
 		x.endpoints = map[graph.Key][]netip.AddrPort{}
 	}

@@ -70,7 +70,7 @@ func at(s string, p graph.Proto) graph.Key {
 }
 
 func staleFlows(was, want *graph.Ruleset) []plan.StaleFlow {
-	return plan.StaleFlows(plan.Diff(was, want), was, want)
+	return plan.StaleFlows(plan.Diff(was, want), was, want, nil)
 }
 
 func TestStaleFlows(t *testing.T) {
@@ -174,8 +174,28 @@ func TestStaleFlowsOfWholeTables(t *testing.T) {
 	if n, u := count(staleFlows(other, w.ruleset(0))); n != 2 || u != 1 {
 		t.Errorf("a replaced table: %d addresses, %d with flows that were not translated; want 2 and 1", n, u)
 	}
-	if got := plan.StaleFlows(&plan.Plan{}, w.ruleset(0), none); got != nil {
+	if got := plan.StaleFlows(&plan.Plan{}, w.ruleset(0), none, nil); got != nil {
 		t.Errorf("an empty plan: %+v", got)
+	}
+}
+
+// An endpoint that got no new connections any more stops serving: no element changes, and its flows have to go.
+func TestStaleFlowsOfChangedServices(t *testing.T) {
+	dns, other, refused := at("10.96.0.1:53", graph.UDP), at("10.96.0.2:53", graph.UDP), at("10.96.0.3:53", graph.UDP)
+	a := addrPorts("10.1.1.2:53")
+	want := world{dns: {endpoints: a}, other: {endpoints: a}, refused: {}, at("10.96.0.1:80", graph.TCP): {endpoints: a}}.ruleset(0)
+	named := map[*graph.Owner]bool{}
+	for _, s := range want.Tables[0].Sets {
+		for e := range s.Elements.All() {
+			named[e.Owner] = e.Key.Addr != other.Addr
+		}
+	}
+	got := plan.StaleFlows(&plan.Plan{}, want, want, func(o *graph.Owner) bool { return named[o] })
+	if d := cmp.Diff([]plan.StaleFlow{
+		{Proto: graph.UDP, Addr: dns.Addr, Port: 53, Keep: a, Untranslated: true},
+		{Proto: graph.UDP, Addr: refused.Addr, Port: 53, Untranslated: true},
+	}, got, compare...); d != "" {
+		t.Errorf("want (-), got (+):\n%s", d)
 	}
 }
 
