@@ -29,6 +29,13 @@ type flowQuery struct {
 	port   uint16     // 0: any
 }
 
+// matches reports whether a flow is one that was asked for. The kernel may have given others: before Linux 5.8 it knows no
+// filters, and it looks at the ports of TCP and UDP only.
+func (q *flowQuery) matches(f *trackedFlow) bool {
+	return f.family == q.family && f.proto == q.proto && (q.port == 0 || f.To.Port() == q.port) &&
+		(!q.addr.IsValid() || f.To.Addr() == q.addr)
+}
+
 // flowQueries gives the questions whose answers contain every stale flow, and none of them twice.
 func flowQueries(stale []plan.StaleFlow) []flowQuery {
 	byPort := map[flowQuery]flowQuery{} // the keys have no address
@@ -50,7 +57,7 @@ func flowQueries(stale []plan.StaleFlow) []flowQuery {
 	}
 	var out []flowQuery
 	for all, n := range ports {
-		if n > maxFlowQueries {
+		if n > maxFlowQueries || n > 1 && all.proto == graph.SCTP { // whose ports the kernel does not compare
 			out = append(out, all)
 			continue
 		}
@@ -128,7 +135,7 @@ func (c *Conn) findFlowsOf(
 	for attempt := 1; ; attempt++ {
 		out := found
 		a, err := c.sock.exchange(ctx, ctType(ctMsgGet), unix.NLM_F_DUMP, familyOf(q.family), filter, func(payload []byte) {
-			if f, ok := decodeFlow(payload); ok && x.cuts(&f) {
+			if f, ok := decodeFlow(payload); ok && q.matches(&f) && x.cuts(&f) {
 				out = append(out, f.clone())
 			}
 		})

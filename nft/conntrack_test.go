@@ -299,6 +299,10 @@ func TestFlowQueries(t *testing.T) {
 			[]plan.StaleFlow{at(g.IPv4, "10.96.0.1", 30053), at(g.IPv4, "0.0.0.0", 30053)},
 			[]flowQuery{query(g.IPv4, "", 30053)},
 		},
+		"two ports of SCTP": {
+			[]plan.StaleFlow{{Proto: g.SCTP, Addr: numberedAddr(1), Port: 1}, {Proto: g.SCTP, Addr: numberedAddr(1), Port: 2}},
+			[]flowQuery{{proto: g.SCTP}},
+		},
 		"many": {
 			[]plan.StaleFlow{
 				at(g.IPv4, "10.96.0.1", 1), at(g.IPv4, "10.96.0.1", 2), at(g.IPv4, "10.96.0.1", 3), at(g.IPv6, "fd00::1", 1),
@@ -344,9 +348,12 @@ func TestFindFlowsWithoutFilter(t *testing.T) {
 	c := openTracking(t)
 	c.track(t,
 		flow(unix.IPPROTO_UDP, "198.51.100.1:4000", "10.96.0.10:53", "10.1.0.1:53"),
-		flow(unix.IPPROTO_UDP, "198.51.100.1:4001", "10.96.0.11:53", "10.1.0.1:53"),
+		flow(unix.IPPROTO_UDP, "198.51.100.1:4001", "10.96.0.11:54", "10.1.0.1:53"), // that of the other question
 		flow(unix.IPPROTO_TCP, "198.51.100.1:4002", "10.96.0.10:53", "10.1.0.1:53"))
-	stale := []plan.StaleFlow{{Proto: g.UDP, Addr: netip.MustParseAddr("10.96.0.10"), Port: 53}}
+	stale := []plan.StaleFlow{
+		{Proto: g.UDP, Addr: netip.MustParseAddr("10.96.0.10"), Port: 53},
+		{Proto: g.UDP, Addr: netip.MustParseAddr("10.96.0.11"), Port: 54},
+	}
 	refused, at := openNested(nil, ctaFilter) // a filter by a tuple that is not there
 	refused = appendBytes(refused, ctaFilterOrigFlags, binary.NativeEndian.AppendUint32(nil, ctFilterIPDst))
 	closeNested(refused, at)

@@ -65,6 +65,15 @@ func endpoints(service string, namespaces ...*netlab.Namespace) string {
 
 // endpointsOn is the same for another node's endpoints.
 func endpointsOn(node, service string, namespaces ...*netlab.Namespace) string {
+	return endpointsThat(node, service, "{ready: true}", namespaces...)
+}
+
+// terminatingEndpoint is an endpoint of this node that terminates and still serves.
+func terminatingEndpoint(service string, ns *netlab.Namespace) string {
+	return endpointsThat(nodeName, service, "{ready: false, serving: true, terminating: true}", ns)
+}
+
+func endpointsThat(node, service, conditions string, namespaces ...*netlab.Namespace) string {
 	var docs []string
 	for _, f := range families {
 		var b strings.Builder
@@ -76,7 +85,7 @@ func endpointsOn(node, service string, namespaces ...*netlab.Namespace) string {
 		}
 		b.WriteString("endpoints:\n")
 		for _, ns := range namespaces {
-			fmt.Fprintf(&b, "- {addresses: [%q], nodeName: %s, conditions: {ready: true}}\n", f.of(ns), node)
+			fmt.Fprintf(&b, "- {addresses: [%q], nodeName: %s, conditions: %s}\n", f.of(ns), node, conditions)
 		}
 		docs = append(docs, b.String())
 	}
