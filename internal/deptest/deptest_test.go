@@ -38,7 +38,6 @@ var forbidden = []struct {
 	{"nft", module + "compiler/manifest", "nft knows graphs and plans only"},
 	{"nft", module + "compiler/resolve", "nft knows graphs and plans only"},
 	{"nft", "os/exec", "svcctl starts no nft binary"},
-	{"cmd/", "os/exec", "svcctl starts no nft binary"},
 }
 
 type goPackage struct {
