@@ -44,6 +44,10 @@ func appendU32(b []byte, typ uint16, v uint32) []byte {
 	return binary.BigEndian.AppendUint32(appendAttrHeader(b, typ, 4), v)
 }
 
+func appendU64(b []byte, typ uint16, v uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendAttrHeader(b, typ, 8), v)
+}
+
 // openNested begins a nested attribute; closeNested, given its start, ends it.
 func openNested(b []byte, typ uint16) (buf []byte, start int) {
 	return appendAttrHeader(b, typ|attrNested, 0), len(b)

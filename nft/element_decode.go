@@ -2,8 +2,10 @@ package nft
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,9 +16,11 @@ import (
 type elementReader struct {
 	shape
 	elements graph.Elements
-	ranges   []graph.Element // of a tree, in place of elements: their ends come later
-	ends     []netip.Addr    // of ranges in a tree: the addresses after their last
-	foreign  bool            // there is an element that svcctl could not have made
+	timeout  bool             // the set has timeouts
+	lives    []graph.Lifetime // of the elements, by place, where the set has timeouts
+	ranges   []graph.Element  // of a tree, in place of elements: their ends come later
+	ends     []netip.Addr     // of ranges in a tree: the addresses after their last
+	foreign  bool             // there is an element that svcctl could not have made
 	chains   map[string]string
 }
 
@@ -24,6 +28,7 @@ func newElementReader(f graph.Family, s *graph.Set, count int) *elementReader {
 	return &elementReader{
 		shape:    shapeOf(f, s),
 		elements: graph.MakeElements(f, s, max(count, 0)),
+		timeout:  s.Timeout,
 		chains:   make(map[string]string),
 	}
 }
@@ -63,7 +68,17 @@ func (r *elementReader) readElement(b []byte) (ok bool) {
 		return true
 	}
 	r.elements.Append(e)
+	if r.timeout {
+		r.lives = append(r.lives, graph.Lifetime{
+			Timeout: milliseconds(a[unix.NFTA_SET_ELEM_TIMEOUT]), Expires: milliseconds(a[unix.NFTA_SET_ELEM_EXPIRATION]),
+		})
+	}
 	return true
+}
+
+// milliseconds reads a time; 0 for a missing one. A longer one than can be told is the longest that can.
+func milliseconds(v []byte) time.Duration {
+	return time.Duration(min(u64(v), uint64(math.MaxInt64/time.Millisecond))) * time.Millisecond
 }
 
 // readKey reads a key of the set's type.
@@ -161,10 +176,33 @@ func (r *elementReader) result() (elements graph.Elements, ok bool) {
 		r.closeRanges()
 		r.elements = graph.ElementsOf(r.ranges)
 	}
+	if len(r.lives) > 0 {
+		r.sortWithLives()
+		return r.elements, true
+	}
 	r.elements.Sort()
-	// The packet path may move elements of a dynamic map during the dump, which then has one twice.
+	// The kernel may move elements of a map during the dump, which then has one twice.
 	r.elements.Compact()
 	return r.elements, true
+}
+
+// sortWithLives sorts the elements and their lifetimes alike, and leaves out those that are there twice.
+func (r *elementReader) sortWithLives() {
+	places := make([]int, r.elements.Len())
+	for i := range places {
+		places[i] = i
+	}
+	compare := func(i, j int) int { return r.elements.CompareKeys(i, &r.elements, j) }
+	slices.SortStableFunc(places, compare)
+	places = slices.CompactFunc(places, func(i, j int) bool { return compare(i, j) == 0 })
+	var elements graph.Elements
+	elements.Grow(len(places))
+	lives := make([]graph.Lifetime, len(places))
+	for to, from := range places {
+		elements.Append(r.elements.At(from))
+		lives[to] = r.lives[from]
+	}
+	r.elements, r.lives = elements, lives
 }
 
 // closeRanges gives every range of a tree its last address: the one before the next end or the next start, and the last

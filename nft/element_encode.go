@@ -60,6 +60,29 @@ func (sh *shape) appendElement(b []byte, e *graph.Element, withData bool) []byte
 	return b
 }
 
+// lifetimeSize gives the number of bytes that a lifetime adds to an element.
+func lifetimeSize(l graph.Lifetime) int {
+	if l.Timeout <= 0 {
+		return 0
+	}
+	return 2 * (attrHeader + 8)
+}
+
+// appendExpiring adds an element of a set that is no tree, with its data and the time that is left to it. The kernel counts
+// in milliseconds, and takes neither none nor more than the timeout.
+func (sh *shape) appendExpiring(b []byte, e *graph.Element, l graph.Lifetime) []byte {
+	start := len(b)
+	b = sh.appendElement(b, e, true)
+	if l.Timeout <= 0 {
+		return b
+	}
+	timeout := max(l.Timeout.Milliseconds(), 1)
+	b = appendU64(b, unix.NFTA_SET_ELEM_TIMEOUT, uint64(timeout))
+	b = appendU64(b, unix.NFTA_SET_ELEM_EXPIRATION, uint64(min(max(l.Expires.Milliseconds(), 1), timeout)))
+	closeNested(b, start)
+	return b
+}
+
 // appendKey adds a key, with the given address in place of the one that may be a range.
 func (sh *shape) appendKey(b []byte, typ uint16, k *graph.Key, ranged netip.Addr) []byte {
 	b = appendAttrHeader(b, typ|attrNested, attrHeader+align4(sh.keyLen))

@@ -22,17 +22,37 @@ var (
 type KernelError struct {
 	Errno   unix.Errno
 	What    string       // the object refused: "ip svcctl map services element 10.96.0.1 . tcp . 80"
+	Set     string       // the name of the set or map that it is or belongs to, "" for none
 	Owner   *graph.Owner // the Service port behind the object, nil where nobody's or unknown
 	Message string       // the kernel's own words (extended acknowledgement), mostly empty
 }
 
 // Error names the object and what the kernel said about it.
 func (e *KernelError) Error() string {
-	s := e.What + ": " + e.Errno.Error()
-	if e.Message != "" {
-		s += " (" + e.Message + ")"
+	said := e.Errno.Error()
+	if meaning := meanings[e.Errno]; meaning != "" {
+		said = meaning + " (" + unix.ErrnoName(e.Errno)
+		if e.Message != "" {
+			said += ": " + e.Message
+		}
+		said += ")"
+	} else if e.Message != "" {
+		said += " (" + e.Message + ")"
 	}
-	return s
+	return e.What + ": " + said
+}
+
+// meanings are what nf_tables means by those error numbers whose own words say something else, or too little
+// (net/netfilter/nf_tables_api.c).
+var meanings = map[unix.Errno]string{
+	unix.EBUSY:  "something still refers to it",
+	unix.EEXIST: "there is one already, with other content",
+	unix.ELOOP:  "the jumps make a loop",
+	unix.EMLINK: "the jumps make a loop or are nested too deeply",
+	unix.ENFILE: "the set is full",
+	unix.ENOENT: "it is not there, or what it refers to is not, or a module of the kernel is missing",
+	unix.ENOMEM: "the kernel has no memory for it",
+	unix.ERANGE: "a name or number in it is larger than the kernel takes",
 }
 
 // Unwrap gives the error number, so that errors.Is works with unix.EEXIST and the like.
@@ -52,6 +72,48 @@ func (e *BatchSizeError) Error() string {
 		"set net.core.wmem_max to at least %d on the host, or run with CAP_NET_ADMIN outside of a user namespace",
 		e.Bytes, e.Limit, e.Bytes/2+sendOverhead)
 }
+
+// PartialError says that a plan was carried out in part. What is in force of it changes nothing for packets, and the next
+// plan, made from what is there then, makes use of it or takes it away.
+type PartialError struct {
+	Enacted string // what is in force, in words
+	Err     error  // why not the rest
+}
+
+// Error says what is in force and why not the rest.
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("%v; in force of the change: %s", e.Err, e.Enacted)
+}
+
+// Unwrap gives the reason.
+func (e *PartialError) Unwrap() error { return e.Err }
+
+// LostAnswerError says that the kernel dealt with a transaction and that its answer was lost, for want of memory or of
+// room in the socket: the transaction is in force or refused. Reading the tables again tells.
+type LostAnswerError struct {
+	Before uint32 // the generation that the transaction was conditional on, 0 for any
+	After  uint32 // the generation found afterwards, 0 where that could not be read
+	Err    error  // what is known of the reason, mostly nil
+}
+
+// Refused reports whether it is certain that nothing of the transaction is in force: no transaction of anybody's was
+// since the generation it was made for. Where it is not certain, another program's transaction may be the one.
+func (e *LostAnswerError) Refused() bool { return e.Before != 0 && e.After == e.Before }
+
+// Error says what is known.
+func (e *LostAnswerError) Error() string {
+	s := errNoAnswer.Error() + ", so that it is not known whether the transaction is in force"
+	if e.Refused() {
+		s = errNoAnswer.Error() + "; it refused the transaction, for a reason that is lost with it"
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap gives what is known of the reason.
+func (e *LostAnswerError) Unwrap() error { return e.Err }
 
 // CountError says that a set in the kernel does not have as many elements as it should.
 type CountError struct {

@@ -81,18 +81,31 @@ func parseAck(h header, p []byte) (a ack, ok bool) {
 	if len(p) < 4+messageHeader {
 		return ack{}, false
 	}
-	a.errno = unix.Errno(-int32(binary.NativeEndian.Uint32(p)))
-	if h.flags&unix.NLM_F_ACK_TLVS == 0 {
-		return a, true
-	}
 	// The header of the message at fault follows the error number; NETLINK_CAP_ACK leaves out the rest of it.
-	for typ, v := range attrs(p[4+messageHeader:]) {
+	return ackOf(h, p, p[4+messageHeader:]), true
+}
+
+// parseDone reads the end of a dump, an NLMSG_DONE message: like an NLMSG_ERROR, without a message at fault.
+func parseDone(h header, p []byte) (a ack, ok bool) {
+	if len(p) < 4 {
+		return ack{}, false
+	}
+	return ackOf(h, p, p[4:]), true
+}
+
+// ackOf makes an ack of a payload that begins with an error number, and of its attributes where there are any.
+func ackOf(h header, p, attributes []byte) ack {
+	a := ack{errno: unix.Errno(-int32(hostU32(p)))}
+	if h.flags&unix.NLM_F_ACK_TLVS == 0 {
+		return a
+	}
+	for typ, v := range attrs(attributes) {
 		switch {
 		case typ == unix.NLMSGERR_ATTR_MSG:
 			a.message = str(v)
 		case typ == unix.NLMSGERR_ATTR_OFFS && len(v) == 4:
-			a.offset = int(binary.NativeEndian.Uint32(v))
+			a.offset = int(hostU32(v))
 		}
 	}
-	return a, true
+	return a
 }

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -42,32 +43,51 @@ func (c *Conn) read(
 ) (*State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var err error
 	for range readAttempts {
-		before, err := c.generation(ctx)
-		if err != nil {
-			return nil, err
-		}
-		s, consistent, err := c.readOnce(ctx, table, content)
-		if err != nil {
-			return nil, err
-		}
-		after, err := c.generation(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if consistent && before == after {
-			s.Generation = after
+		var s *State
+		s, err = c.readUnchanged(ctx, table, content)
+		if err == nil {
 			return s, nil
 		}
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, errNoAnswer) {
+			return nil, err
+		}
 	}
-	return nil, fmt.Errorf("reading table %s: %w", table, ErrConflict)
+	if errors.Is(err, ErrConflict) {
+		err = fmt.Errorf("reading table %s: %w", table, err)
+	}
+	return nil, err
+}
+
+// readUnchanged reads once; it is a conflict where something changed meanwhile.
+func (c *Conn) readUnchanged(
+	ctx context.Context, table string, content func(*tableReader, context.Context) error,
+) (*State, error) {
+	before, err := c.generation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, consistent, err := c.readOnce(ctx, table, content)
+	if err != nil {
+		return nil, err
+	}
+	after, err := c.generation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !consistent || before != after {
+		return nil, ErrConflict
+	}
+	s.Generation = after
+	return s, nil
 }
 
 // readOnce reads everything; consistent is false where something changed in between.
 func (c *Conn) readOnce(
 	ctx context.Context, table string, content func(*tableReader, context.Context) error,
 ) (s *State, consistent bool, err error) {
-	s = &State{Ruleset: &graph.Ruleset{}}
+	s = &State{Ruleset: &graph.Ruleset{FixedSizes: c.kernel.fixedSizes}}
 	for _, f := range graph.Families {
 		r := tableReader{conn: c, name: tableSubject{f, table}, sets: make(map[string]*graph.Set)}
 		found, err := r.readTable(ctx)
@@ -99,7 +119,7 @@ type tableReader struct {
 	counts  []int                 // of the sets in the table, by place
 	unknown []string
 	foreign []string // what has no place in a ruleset
-	changed bool // something changed in between
+	changed bool     // something changed in between
 }
 
 func (r *tableReader) note(format string, args ...any) {
@@ -198,7 +218,9 @@ func (r *tableReader) readElements(ctx context.Context) error {
 			r.note("set %s: it has elements that svcctl does not write", s.Name)
 			*s = graph.Set{Name: s.Name}
 			delete(r.sets, s.Name)
+			continue
 		}
+		s.Lifetimes = elements.lives
 	}
 	return nil
 }

@@ -242,12 +242,13 @@ func TestVerifyCounts(t *testing.T) {
 
 func TestKernelOf(t *testing.T) {
 	for release, want := range map[string]kernel{
-		"6.1.0-18-amd64": {plainDelete: true, lateChains: true},
-		"5.15.0":         {plainDelete: true, lateChains: true},
-		"6.2.16":         {plainDelete: true},
-		"6.3":            {},
+		"6.1.0-18-amd64": {plainDelete: true, lateChains: true, fixedSizes: true},
+		"5.15.0":         {plainDelete: true, lateChains: true, fixedSizes: true},
+		"6.2.16":         {plainDelete: true, fixedSizes: true},
+		"6.3":            {fixedSizes: true},
+		"6.5.1":          {},
 		"7.0.0-rc1":      {},
-		"":               {plainDelete: true, lateChains: true},
+		"":               {plainDelete: true, lateChains: true, fixedSizes: true},
 	} {
 		if got := kernelOf(release); got != want {
 			t.Errorf("%q: got %+v, want %+v", release, got, want)

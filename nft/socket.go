@@ -19,15 +19,38 @@ const (
 	datagramSize = 64 << 10
 )
 
-// errNoAnswer says that the kernel took a request and said nothing.
-var errNoAnswer = errors.New("nf_tables: the kernel did not answer")
+// errNoAnswer says that the kernel took a request and did not answer, or not to the end.
+var errNoAnswer = errors.New("nf_tables: the kernel's answer was lost")
+
+// wire is the two system calls through which everything that is said to the kernel and by it passes. Whatever can go
+// wrong between the two goes wrong here.
+type wire interface {
+	// send gives the kernel one datagram, whole or not at all. When it returns, the kernel has dealt with it.
+	send(datagram []byte) error
+	// receive fills buf with the next datagram and gives the datagram's length, which may be more than fits. It never
+	// waits: where there is none the error is unix.EAGAIN.
+	receive(buf []byte) (int, error)
+}
+
+// descriptor is the wire: the file descriptor of a netlink socket.
+type descriptor int
+
+func (fd descriptor) send(datagram []byte) error {
+	return unix.Sendto(int(fd), datagram, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+}
+
+func (fd descriptor) receive(buf []byte) (int, error) {
+	n, _, err := unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+	return n, err
+}
 
 // socket is a netlink socket, mostly to nf_tables. The kernel serves it synchronously: what it has to say is there when a system
 // call returns, so that no call here ever waits.
 type socket struct {
-	fd  int
-	seq uint32
-	buf []byte
+	fd   int
+	wire wire
+	seq  uint32
+	buf  []byte
 }
 
 // openSocket opens a socket of a netlink protocol in the network namespace of the calling thread.
@@ -36,7 +59,7 @@ func openSocket(protocol int) (*socket, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket(AF_NETLINK)", err)
 	}
-	s := &socket{fd: fd, buf: make([]byte, datagramSize)}
+	s := &socket{fd: fd, wire: descriptor(fd), buf: make([]byte, datagramSize)}
 	if err := s.configure(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -90,20 +113,33 @@ func (s *socket) reserve(n int) error {
 	return &BatchSizeError{Bytes: n, Limit: limit}
 }
 
-// send gives the kernel one datagram.
+// send gives the kernel one datagram. With an error the kernel did not get it.
 func (s *socket) send(b []byte) error {
 	for {
-		err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		err := s.wire.send(b)
 		if !errors.Is(err, unix.EINTR) {
 			return os.NewSyscallError("sendmsg", err)
 		}
 	}
 }
 
-// receive gives the next datagram, or nil where there is none. It is valid until the next call.
+// sendError makes the error of a datagram of n bytes that could not be sent.
+func (s *socket) sendError(n int, err error) error {
+	if !errors.Is(err, unix.EMSGSIZE) {
+		return fmt.Errorf("%d bytes: %w", n, err)
+	}
+	limit, limitErr := s.sendLimit()
+	if limitErr != nil {
+		return errors.Join(err, limitErr)
+	}
+	return &BatchSizeError{Bytes: n, Limit: limit}
+}
+
+// receive gives the next datagram, or nil where there is none. It is valid until the next call. The error unix.ENOBUFS
+// says that something before it was lost; what was not is there still.
 func (s *socket) receive() ([]byte, error) {
 	for {
-		n, _, err := unix.Recvfrom(s.fd, s.buf, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+		n, err := s.wire.receive(s.buf)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -130,7 +166,7 @@ func (s *socket) drain() {
 // answer is what the kernel said to a request: the messages of its type go to a callback, this is the rest.
 type answer struct {
 	ack
-	changed bool // the dump was interrupted by a change and is inconsistent
+	changed bool // the dump was interrupted by a change, or part of it was lost: it is inconsistent
 }
 
 // request sends one message to nf_tables and gives every message of the answer to fn: the family and the attributes, valid
@@ -165,15 +201,23 @@ func (s *socket) exchange(
 			return answer{}, err
 		}
 		d, err := s.receive()
+		if errors.Is(err, unix.ENOBUFS) {
+			a.changed = true
+			continue
+		}
 		if err != nil {
 			return answer{}, err
 		}
 		if d == nil {
 			return answer{}, errNoAnswer
 		}
-		if s.take(d, &a, fn) {
-			return a, nil
+		if !s.take(d, &a, fn) {
+			continue
 		}
+		if a.changed && flags&unix.NLM_F_DUMP == 0 {
+			return answer{}, errNoAnswer // what came before the end is lost
+		}
+		return a, nil
 	}
 }
 
@@ -191,8 +235,8 @@ func (s *socket) take(datagram []byte, a *answer, fn func(payload []byte)) (comp
 			}
 			complete = true
 		case unix.NLMSG_DONE:
-			if len(p) >= 4 {
-				a.errno = unix.Errno(-int32(hostU32(p)))
+			if k, ok := parseDone(h, p); ok {
+				a.ack = k
 			}
 			complete = true
 		default:

@@ -63,6 +63,7 @@ type elementsSubject struct {
 	setSubject
 	shape    *shape
 	elements graph.Elements
+	lives    []graph.Lifetime // of the elements, by place; nil: they stay as long as the set says
 	deletion bool
 	expiring bool // what is deleted may have expired by itself
 	start    int  // offset of the first element
@@ -77,12 +78,34 @@ func (s *elementsSubject) at(offset int) (string, *graph.Owner) {
 		return fmt.Sprintf("%s, one of %d elements from %s on", s, s.elements.Len(), s.shape.keyString(&first)), nil
 	}
 	end := s.start
-	for e := range s.elements.All() {
-		if end += s.shape.elementSize(&e, !s.deletion); offset < end {
+	for i := range s.elements.Len() {
+		e := s.elements.At(i)
+		if end += s.size(i, &e); offset < end {
 			return s.String() + " element " + s.shape.keyString(&e.Key), e.Owner
 		}
 	}
 	return s.String(), nil
+}
+
+// size gives the number of bytes in the message of the element at a place.
+func (s *elementsSubject) size(i int, e *graph.Element) int {
+	n := s.shape.elementSize(e, !s.deletion)
+	if s.lives != nil {
+		n += lifetimeSize(s.lives[i])
+	}
+	return n
+}
+
+// setOf gives the name of the set that a subject is or belongs to, "" for none.
+func setOf(s subject) string {
+	switch s := s.(type) {
+	case setSubject:
+		return s.set.Name
+	case *elementsSubject:
+		return s.set.Name
+	default:
+		return ""
+	}
 }
 
 // keyString gives a key as nft writes it: "10.96.0.1 . tcp . 80".

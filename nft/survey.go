@@ -40,7 +40,7 @@ func (r *tableReader) countsByName() map[string]int {
 func (s *State) With(known *graph.Ruleset, generation uint32) (*graph.Ruleset, error) {
 	untouched := generation != 0 && generation == s.Generation
 	var doubts []error
-	out := &graph.Ruleset{}
+	out := &graph.Ruleset{FixedSizes: s.Ruleset.FixedSizes}
 	if len(known.Tables) != len(s.Ruleset.Tables) {
 		doubts = append(doubts, fmt.Errorf("there are %d tables, and should be %d", len(s.Ruleset.Tables), len(known.Tables)))
 	}

@@ -37,6 +37,13 @@ func planSize(p *plan.Plan) int {
 				n += sh.elementSize(&e, true)
 			}
 		}
+		for _, k := range p.Tables[i].Keep {
+			sh := shapeOf(p.Tables[i].Family, k.Set)
+			for j, l := range k.Lifetimes {
+				e := k.Elements.At(j)
+				n += sh.elementSize(&e, true) + lifetimeSize(l)
+			}
+		}
 	}
 	return n + n>>8 // the headers of the messages that carry the elements
 }
@@ -65,12 +72,14 @@ func (e *encoder) table(c *plan.TableChange) {
 		e.newSet(t, s, 0)
 	}
 	for _, ch := range c.AddChains {
-		e.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE|unix.NLM_F_EXCL, c.Family, chainSubject{t, ch, 0},
-			func(b []byte) []byte { return appendChain(b, c.Name, ch) })
+		e.newChain(t, ch)
 	}
 	e.rules(t, c)
 	for i := range c.Elements {
 		e.elements(t, &c.Elements[i])
+	}
+	for i := range c.Keep {
+		e.kept(t, &c.Keep[i])
 	}
 	e.removals(t, c)
 }
@@ -83,11 +92,27 @@ func (e *encoder) newSet(t tableSubject, s *graph.Set, exclusive uint16) {
 	})
 }
 
-// rules replaces the rules of chains. All old ones go first, so that old and new ones can not form a loop of jumps.
+func (e *encoder) newChain(t tableSubject, ch *graph.Chain) {
+	e.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t.family, chainSubject{t, ch, 0},
+		func(b []byte) []byte { return appendChain(b, t.name, ch) })
+}
+
+func (e *encoder) delChain(t tableSubject, ch *graph.Chain) {
+	e.message(unix.NFT_MSG_DELCHAIN, 0, t.family, chainSubject{t, ch, 0}, func(b []byte) []byte {
+		return appendString(appendString(b, unix.NFTA_CHAIN_TABLE, t.name), unix.NFTA_CHAIN_NAME, ch.Name)
+	})
+}
+
+// rules replaces the rules of chains. All old ones go first, so that old and new ones can not form a loop of jumps. Chains
+// that get another hook are made again in between.
 func (e *encoder) rules(t tableSubject, c *plan.TableChange) {
 	added := make(map[string]bool, len(c.AddChains))
 	for _, ch := range c.AddChains {
 		added[ch.Name] = true
+	}
+	for _, ch := range c.RemakeChains {
+		added[ch.Name] = true
+		e.flush(t, ch)
 	}
 	for _, ch := range c.SetRules {
 		if !added[ch.Name] {
@@ -96,6 +121,10 @@ func (e *encoder) rules(t tableSubject, c *plan.TableChange) {
 	}
 	for _, ch := range c.DelChains {
 		e.flush(t, ch)
+	}
+	for _, ch := range c.RemakeChains {
+		e.delChain(t, ch)
+		e.newChain(t, ch)
 	}
 	for _, ch := range c.SetRules {
 		for i := range ch.Rules {
@@ -121,9 +150,7 @@ func (e *encoder) removals(t tableSubject, c *plan.TableChange) {
 		})
 	}
 	for _, ch := range c.DelChains {
-		e.message(unix.NFT_MSG_DELCHAIN, 0, t.family, chainSubject{t, ch, 0}, func(b []byte) []byte {
-			return appendString(appendString(b, unix.NFTA_CHAIN_TABLE, t.name), unix.NFTA_CHAIN_NAME, ch.Name)
-		})
+		e.delChain(t, ch)
 	}
 }
 
@@ -142,6 +169,13 @@ func (e *encoder) elements(t tableSubject, c *plan.ElementChange) {
 	e.elementMessages(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, s, c.Add)
 }
 
+// kept adds elements that are to live on for as long as they would have.
+func (e *encoder) kept(t tableSubject, k *plan.KeptElements) {
+	sh := shapeOf(t.family, k.Set)
+	s := elementsSubject{setSubject: setSubject{t, k.Set}, shape: &sh, lives: k.Lifetimes}
+	e.elementMessages(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, s, k.Elements)
+}
+
 // elementMessages writes elements into as many messages as it takes: the list of elements is one attribute, and no
 // attribute is longer than 64 KiB.
 func (e *encoder) elementMessages(msg, flags uint16, s elementsSubject, elements graph.Elements) {
@@ -154,12 +188,19 @@ func (e *encoder) elementMessages(msg, flags uint16, s elementsSubject, elements
 			b, list := openNested(b, unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 			m.start = len(b) - start
 			from := at
+			if s.lives != nil {
+				m.lives = s.lives[from:]
+			}
 			for ; at < elements.Len(); at++ {
 				e := elements.At(at)
-				if len(b)-list+s.shape.elementSize(&e, !s.deletion) > attrMax {
+				if len(b)-list+m.size(at-from, &e) > attrMax {
 					break
 				}
-				b = s.shape.appendElement(b, &e, !s.deletion)
+				if m.lives != nil {
+					b = s.shape.appendExpiring(b, &e, m.lives[at-from])
+				} else {
+					b = s.shape.appendElement(b, &e, !s.deletion)
+				}
 			}
 			closeNested(b, list)
 			m.elements = elements.Slice(from, at)

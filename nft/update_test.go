@@ -105,6 +105,16 @@ func TestUpdate(t *testing.T) {
 				s.Elements.Append(w.verdicts(verdictAt{"10.96.0.9", g.SCTP, port, g.Verdict{Op: g.Accept}}).At(0))
 			}
 		}},
+		{"a base chain gets another priority, and other rules", func(_ words, t *g.Table) {
+			c := t.Chain("nat-prerouting")
+			hook := *c.Hook
+			hook.Priority -= 5
+			c.Hook, c.Rules = &hook, append(slices.Clone(c.Rules), rule(g.Counter{}))
+		}},
+		{"base chains move to other hooks, and another type", func(_ words, t *g.Table) {
+			t.Chain("filter-forward").Hook = &g.Hook{Type: g.FilterChain, Point: g.Prerouting, Priority: 7}
+			t.Chain("filter-prerouting").Hook = &g.Hook{Type: g.NATChain, Point: g.Prerouting, Priority: 7}
+		}},
 		{"the type of a set changes", func(w words, t *g.Table) {
 			s := t.Set("cluster-ips")
 			s.Interval = true
@@ -112,7 +122,7 @@ func TestUpdate(t *testing.T) {
 		}},
 		{"the comment changes", func(_ words, t *g.Table) { t.Comment = "another" }},
 	}
-	for _, k := range []kernel{{}, {lateChains: true}} {
+	for _, k := range []kernel{kernelOf("6.18"), kernelOf("6.2"), kernelOf("6.1")} {
 		t.Run(fmt.Sprintf("%+v", k), func(t *testing.T) { walk(t, k, steps) })
 	}
 }

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/svcctl/svcctl/compiler/graph"
@@ -11,30 +12,48 @@ import (
 // costs as little as listing the sets. Dynamic sets are left out, and so are all on kernels that do not say how many
 // elements a set has.
 //
-// The error is or wraps [*CountError] for the first set that differs.
+// The error is or wraps [*CountError] for the first set that differs, or [ErrConflict] where the sets kept changing.
 func (c *Conn) VerifyCounts(ctx context.Context, rs *graph.Ruleset) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, t := range rs.Tables {
-		r := tableReader{conn: c, name: tableSubject{t.Family, t.Name}, table: &graph.Table{}, sets: map[string]*graph.Set{}}
-		if err := r.readSets(ctx); err != nil {
-			return fmt.Errorf("counting the elements of table %s: %w", r.name, err)
-		}
-		counts := make(map[string]int, len(r.counts))
-		for i, s := range r.table.Sets {
-			counts[s.Name] = r.counts[i]
+		table := tableSubject{t.Family, t.Name}
+		counts, err := c.readCounts(ctx, table)
+		if err != nil {
+			return fmt.Errorf("counting the elements of table %s: %w", table, err)
 		}
 		for _, s := range t.Sets {
 			got, ok := counts[s.Name]
 			if !ok {
-				return &CountError{Set: setSubject{r.name, s}.String(), Want: s.Elements.Len(), Got: -1}
+				return &CountError{Set: setSubject{table, s}.String(), Want: s.Elements.Len(), Got: -1}
 			}
-			if err := checkCount(t.Family, setSubject{r.name, s}, s, got); err != nil {
+			if err := checkCount(t.Family, setSubject{table, s}, s, got); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// readCounts gives the number of elements in each set of a table. What others change elsewhere meanwhile does not matter.
+func (c *Conn) readCounts(ctx context.Context, table tableSubject) (map[string]int, error) {
+	last := ErrConflict
+	for range readAttempts {
+		r := tableReader{conn: c, name: table, table: &graph.Table{}, sets: map[string]*graph.Set{}}
+		err := r.readSets(ctx)
+		switch {
+		case errors.Is(err, errNoAnswer):
+			last = err
+			continue
+		case err != nil:
+			return nil, err
+		case r.changed:
+			last = ErrConflict
+			continue
+		}
+		return r.countsByName(), nil
+	}
+	return nil, last
 }
 
 // checkCount compares the elements that a static set should have with the number that the kernel gives.

@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"io"
+	"slices"
 
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/plan"
@@ -24,10 +25,11 @@ type (
 		Chains   []planChain   `json:"chains,omitempty"`
 	}
 	planSet struct {
-		Op          string   `json:"op"`   // add, grow, delete
+		Op          string   `json:"op"`   // add, grow, keep, delete
 		Kind        string   `json:"kind"` // set, map
 		Name        string   `json:"name"`
 		Declaration []string `json:"declaration"`
+		Kept        int      `json:"kept,omitempty"` // elements of the packet path's own that a table made again keeps
 	}
 	planElement struct {
 		Op    string     `json:"op"` // add, change, delete
@@ -83,13 +85,17 @@ func planSets(t *plan.TableChange, sums *planSums) []planSet {
 	var out []planSet
 	add := func(op string, sets []*graph.Set) {
 		for _, s := range sets {
-			out = append(out, planSet{op, setWord(s), s.Name, setLines(t.Family, s)})
+			out = append(out, planSet{Op: op, Kind: setWord(s), Name: s.Name, Declaration: setLines(t.Family, s)})
 		}
 	}
 	add("add", t.AddSets)
 	add("grow", t.GrowSets)
 	add("delete", t.DelSets)
 	sums.sets += len(out)
+	for i := range t.Keep {
+		add("keep", []*graph.Set{t.Keep[i].Set})
+		out[len(out)-1].Kept = t.Keep[i].Elements.Len()
+	}
 	return out
 }
 
@@ -139,7 +145,7 @@ func planChains(t *plan.TableChange, sums *planSums) []planChain {
 	for _, c := range t.AddChains {
 		add("add", c)
 	}
-	for _, c := range t.SetRules {
+	for _, c := range slices.Concat(t.RemakeChains, t.SetRules) {
 		add("change", c)
 	}
 	for _, c := range t.DelChains {

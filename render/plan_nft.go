@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -34,7 +35,10 @@ func checkChangeNames(t *plan.TableChange) error {
 	for i := range t.Elements {
 		sets = append(sets, t.Elements[i].Set)
 	}
-	chains := slices.Concat(t.AddChains, t.SetRules, t.DelChains)
+	for i := range t.Keep {
+		sets = append(sets, t.Keep[i].Set)
+	}
+	chains := slices.Concat(t.AddChains, t.RemakeChains, t.SetRules, t.DelChains)
 	return checkNames(&graph.Table{Family: t.Family, Name: t.Name, Comment: t.Comment, Sets: sets, Chains: chains})
 }
 
@@ -56,16 +60,15 @@ func writeTableChange(out *writer, t *plan.TableChange) {
 		out.str("add ", setWord(s), " ", name, " ", s.Name, " { ", strings.Join(setLines(t.Family, s), "; "), "; }\n")
 	}
 	for _, c := range t.AddChains {
-		out.str("add chain ", name, " ", c.Name)
-		if c.Hook != nil {
-			out.str(" { ", hookText(c.Hook), " }")
-		}
-		out.str("\n")
+		writeAddChain(out, name, c)
 	}
 	writeRuleCommands(out, name, t)
 	for i := range t.Elements {
 		writeDeleteElements(out, name, &t.Elements[i])
 		writeAddElements(out, name, &t.Elements[i])
+	}
+	for i := range t.Keep {
+		writeKeptElements(out, name, &t.Keep[i])
 	}
 	writeDeletions(out, name, t)
 }
@@ -78,10 +81,23 @@ func writeAddTable(out *writer, name, comment string) {
 	out.str("\n")
 }
 
+func writeAddChain(out *writer, table string, c *graph.Chain) {
+	out.str("add chain ", table, " ", c.Name)
+	if c.Hook != nil {
+		out.str(" { ", hookText(c.Hook), " }")
+	}
+	out.str("\n")
+}
+
 func writeRuleCommands(out *writer, name string, t *plan.TableChange) {
 	created := make(map[string]bool, len(t.AddChains))
 	for _, c := range t.AddChains {
 		created[c.Name] = true
+	}
+	for _, c := range t.RemakeChains {
+		created[c.Name] = true
+		out.str("flush chain ", name, " ", c.Name, "\ndelete chain ", name, " ", c.Name, "\n")
+		writeAddChain(out, name, c)
 	}
 	for _, c := range t.SetRules {
 		if !created[c.Name] {
@@ -114,6 +130,24 @@ func writeAddElements(out *writer, table string, e *plan.ElementChange) {
 	}
 	out.str("add element ", table, " ", e.Set.Name, " {\n")
 	writeElements(out, "\t", e.Set, e.Add)
+	out.str("}\n")
+}
+
+// writeKeptElements gives elements the time that was left to them.
+func writeKeptElements(out *writer, table string, k *plan.KeptElements) {
+	out.str("add element ", table, " ", k.Set.Name, " {\n")
+	for i, l := range k.Lifetimes {
+		e := k.Elements.At(i)
+		out.buf = appendKey(append(out.buf, '\t'), k.Set, &e.Key)
+		if l.Timeout > 0 {
+			out.buf = fmt.Appendf(out.buf, " timeout %dms expires %dms", l.Timeout.Milliseconds(), l.Expires.Milliseconds())
+		}
+		if k.Set.IsMap() {
+			out.buf = appendData(append(out.buf, " : "...), k.Set, &e.Data)
+		}
+		out.buf = append(out.buf, ",\n"...)
+		out.spill()
+	}
 	out.str("}\n")
 }
 

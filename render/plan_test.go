@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -91,6 +92,15 @@ var transitions = map[string]func(p programBuilder, t *graph.Table){
 		t.Chains = slices.DeleteFunc(t.Chains, func(c *graph.Chain) bool { return slices.Contains(gone, c.Name) })
 		t.Sets = slices.DeleteFunc(t.Sets, func(s *graph.Set) bool { return s.Name == "affinity" })
 	},
+	"another priority": func(_ programBuilder, t *graph.Table) {
+		for _, c := range t.Chains {
+			if c.Hook != nil && c.Hook.Type == graph.FilterChain {
+				hook := *c.Hook
+				hook.Priority++
+				c.Hook = &hook
+			}
+		}
+	},
 	"replaced": func(_ programBuilder, t *graph.Table) {
 		t.Comment = "another comment"
 	},
@@ -122,6 +132,68 @@ func TestPlanNFTLeadsThere(t *testing.T) {
 					diff want got >&2`)
 			})
 		}
+	}
+}
+
+// A table that is made again keeps what its packet path has learnt, in the script of the plan as in the transaction.
+func TestPlanNFTKeeps(t *testing.T) {
+	before := loadable(programs())
+	affinity := before.Table(graph.IPv4).Set(graph.AffinityMap)
+	if affinity == nil {
+		t.Fatal("there is no affinity map to keep")
+	}
+	p := programBuilder{graph.IPv4}
+	k := p.key("192.0.2.7", graph.TCP, 80)
+	k.Peer = p.addr("10.96.0.2")
+	learnt := *affinity
+	endpoint := before.Table(graph.IPv4).Set(graph.EndpointsMap).Elements
+	for e := range endpoint.All() {
+		if e.Key.Addr == k.Peer {
+			learnt.Elements = graph.ElementsOf([]graph.Element{{Key: k, Data: e.Data}})
+		}
+	}
+	learnt.Lifetimes = []graph.Lifetime{{Timeout: 3 * time.Hour, Expires: 40 * time.Minute}}
+	after := edit(func(_ programBuilder, t *graph.Table) { t.Comment = "another comment" })
+	observed := loadable(programs())
+	*observed.Table(graph.IPv4).Set(graph.AffinityMap) = learnt
+	change := plan.Diff(observed, after)
+	out := mustNetns(t, map[string][]byte{"a.nft": nftText(t, before), "plan.nft": planNFT(t, change)},
+		"nft -f a.nft; nft -f plan.nft; nft list map ip svcctl affinity")
+	if want := "192.0.2.7 . 10.96.0.2 . tcp . 80 timeout 3h expires 39m5"; !strings.Contains(out, want) {
+		t.Errorf("no %q in\n%s", want, out)
+	}
+	text := showPlan(t, change, PlanOptions{})
+	if want := "  ~ map affinity: keeps 1 element of the packet path's own\n"; !strings.Contains(text, want) {
+		t.Errorf("no %q in\n%s", want, text)
+	}
+	var b bytes.Buffer
+	if err := PlanJSON(&b, change); err != nil || !strings.Contains(b.String(), `"kept": 1`) {
+		t.Errorf("%v: no kept element in\n%s", err, b.String())
+	}
+}
+
+// A base chain with another hook is shown as it was and as it will be, with its rules only where they change.
+func TestPlanTextRemadeChain(t *testing.T) {
+	hook := func(priority int32) *graph.Hook { return &graph.Hook{Point: graph.Input, Priority: priority} }
+	table := func(priority int32, rules ...graph.Rule) *graph.Ruleset {
+		return &graph.Ruleset{Tables: []*graph.Table{{Name: "svcctl", Chains: []*graph.Chain{
+			{Name: "filter-input", Hook: hook(priority), Rules: rules},
+		}}}}
+	}
+	observed, desired := table(0, ruleOf(isTCP)), table(5, ruleOf(isTCP))
+	text := showPlan(t, plan.Diff(observed, desired), PlanOptions{Observed: observed})
+	want := `table ip svcctl: update
+  - chain filter-input { type filter hook input priority filter; policy accept; }
+  + chain filter-input { type filter hook input priority 5; policy accept; }
+0 elements added, 0 deleted, 1 chain
+`
+	if text != want {
+		t.Errorf("got\n%s\nwant\n%s", text, want)
+	}
+	desired = table(5, ruleOf(graph.Counter{}))
+	text = showPlan(t, plan.Diff(observed, desired), PlanOptions{Observed: observed})
+	if want := "priority 5; policy accept; }\n    - meta l4proto tcp\n    + counter\n"; !strings.Contains(text, want) {
+		t.Errorf("no %q in\n%s", want, text)
 	}
 }
 

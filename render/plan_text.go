@@ -204,6 +204,10 @@ func (d *planText) sets(t *plan.TableChange) {
 	for _, s := range t.DelSets {
 		d.line("  ", '-', setWord(s)+" "+s.Name)
 	}
+	for i := range t.Keep {
+		k := &t.Keep[i]
+		d.line("  ", '~', setWord(k.Set)+" "+k.Set.Name+": keeps "+count(k.Elements.Len(), "element")+" of the packet path's own")
+	}
 	d.sums.sets += len(t.AddSets) + len(t.GrowSets) + len(t.DelSets)
 }
 
@@ -222,6 +226,11 @@ func (d *planText) chains(t *plan.TableChange) {
 		d.line("  ", '+', chainTitle(c))
 		d.rules(t.Family, rules[c.Name], '+')
 	}
+	for _, c := range t.RemakeChains {
+		added[c.Name] = true
+		d.sums.chain(c)
+		d.remade(t.Family, d.observed(t, c.Name), c)
+	}
 	for _, c := range t.SetRules {
 		if added[c.Name] {
 			continue
@@ -239,6 +248,19 @@ func (d *planText) chains(t *plan.TableChange) {
 		d.line("  ", '-', chainTitle(c))
 		d.rules(t.Family, c, '-')
 	}
+}
+
+// remade shows a base chain that gets another hook, and its rules where they change, too.
+func (d *planText) remade(f graph.Family, was, c *graph.Chain) {
+	if was != nil {
+		d.line("  ", '-', chainTitle(was))
+	}
+	d.line("  ", '+', chainTitle(c))
+	if was != nil && plan.SameRules(was.Rules, c.Rules) {
+		return
+	}
+	d.rules(f, was, '-')
+	d.rules(f, c, '+')
 }
 
 func chainTitle(c *graph.Chain) string {

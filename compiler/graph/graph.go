@@ -11,6 +11,7 @@ package graph
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/svcctl/svcctl/compiler/diag"
 )
@@ -81,6 +82,8 @@ func (p Proto) String() string {
 // Ruleset is everything of ours in one network namespace: the tables in canonical family order.
 type Ruleset struct {
 	Tables []*Table
+	// FixedSizes says of an observed ruleset that its kernel does not give a set another size.
+	FixedSizes bool
 }
 
 // Table returns the table of a family, or nil.
@@ -214,7 +217,9 @@ type Set struct {
 	// 2.5 times as fast as the resizable one.
 	Size     uint32
 	Elements Elements // sorted by Key.Compare, without duplicates
-	Pass     string   // name of the pass that made it
+	// Lifetimes are, by place, how long the elements stay: of a set with Timeout that was read from the kernel, else nil.
+	Lifetimes []Lifetime
+	Pass      string // name of the pass that made it
 }
 
 // IsMap reports whether the set has data.
@@ -222,6 +227,12 @@ func (s *Set) IsMap() bool { return len(s.Data) > 0 }
 
 // IsVerdictMap reports whether the data are verdicts.
 func (s *Set) IsVerdictMap() bool { return len(s.Data) == 1 && s.Data[0] == VerdictField }
+
+// Lifetime is how long an element of a set with timeouts stays. The zero Lifetime is for ever.
+type Lifetime struct {
+	Timeout time.Duration // from when it was last refreshed
+	Expires time.Duration // from now: what is left of the timeout
+}
 
 // Element is one element of a set or map.
 type Element struct {

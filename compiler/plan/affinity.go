@@ -1,7 +1,11 @@
 package plan
 
 import (
+	"cmp"
+	"math"
 	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/svcctl/svcctl/compiler/graph"
 )
@@ -37,6 +41,55 @@ func staleAffinity(was, want *graph.Table) ElementChange {
 		}
 	}
 	return c
+}
+
+// keptElements gives what the packet path has put into the dynamic sets of a table and what fits into those of another:
+// elements of the same type, of endpoints that are still there, as many as there is room for, the youngest first.
+func keptElements(was, want *graph.Table) []KeptElements {
+	var out []KeptElements
+	for _, s := range want.Sets {
+		old := was.Set(s.Name)
+		if old == nil || !s.Dynamic || !sameElementType(old, s) || len(old.Lifetimes) != old.Elements.Len() {
+			continue
+		}
+		k := KeptElements{Set: s}
+		known := endpointIndex{table: want, byService: map[graph.Key]map[netip.AddrPort]bool{}}
+		var places []int
+		for i := range old.Elements.Len() {
+			if s.Name != graph.AffinityMap || known.has(old.Elements.At(i)) {
+				places = append(places, i)
+			}
+		}
+		for _, i := range youngest(places, old.Lifetimes, int(s.Size)) {
+			k.Elements.Append(old.Elements.At(i))
+			k.Lifetimes = append(k.Lifetimes, old.Lifetimes[i])
+		}
+		if len(k.Lifetimes) > 0 {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+func sameElementType(a, b *graph.Set) bool {
+	return slices.Equal(a.Key, b.Key) && slices.Equal(a.Data, b.Data) && a.Interval == b.Interval && a.Timeout == b.Timeout
+}
+
+// youngest gives those places whose elements have the most time left, at most n, in order; 0 is all of them.
+func youngest(places []int, lifetimes []graph.Lifetime, n int) []int {
+	if n == 0 || len(places) <= n {
+		return places
+	}
+	left := func(i int) time.Duration {
+		if lifetimes[i] == (graph.Lifetime{}) {
+			return math.MaxInt64 // it stays for ever
+		}
+		return lifetimes[i].Expires
+	}
+	slices.SortStableFunc(places, func(i, j int) int { return cmp.Compare(left(j), left(i)) })
+	places = places[:n]
+	slices.Sort(places)
+	return places
 }
 
 // endpointIndex answers whether an affinity element points at an endpoint that its service still has. It looks up only

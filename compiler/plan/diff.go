@@ -8,7 +8,8 @@ import (
 )
 
 // Diff gives what turns the observed ruleset into the desired one. Applied to the observed ruleset the Plan gives the
-// desired one; where they are the same already it is empty. Sets that are larger than they need to be stay so.
+// desired one; where they are the same already it is empty. Sets that are larger than they need to be stay so. Where the
+// kernel does not give a set another size, a set that is large enough for its elements stays as it is.
 //
 // The elements of dynamic maps are the packet path's own. The Plan only removes those that remember an endpoint which is
 // gone: see [StaleAffinity].
@@ -22,10 +23,12 @@ func Diff(observed, desired *graph.Ruleset) *Plan {
 			p.Tables = append(p.Tables, TableChange{Op: Delete, Family: f, Name: was.Name})
 		case was == nil:
 			p.Tables = append(p.Tables, build(Create, want))
-		case mustReplace(was, want):
-			p.Tables = append(p.Tables, build(Replace, want))
+		case mustReplace(was, want, observed.FixedSizes):
+			c := build(Replace, want)
+			c.Keep = keptElements(was, want)
+			p.Tables = append(p.Tables, c)
 		default:
-			if c := update(was, want); !c.empty() {
+			if c := update(was, want, observed.FixedSizes); !c.empty() {
 				p.Tables = append(p.Tables, c)
 			}
 		}
@@ -71,23 +74,33 @@ func build(op Op, want *graph.Table) TableChange {
 	return c
 }
 
-// mustReplace says whether some difference cannot be made in place: the kernel changes neither the type of a set nor the
-// hook of a base chain.
-func mustReplace(was, want *graph.Table) bool {
+// mustReplace says whether some difference cannot be made in place: the kernel changes neither the comment of a table nor
+// the type of a set, before Linux 6.5 not its size either, and what refers to a chain or a set would have to go first.
+// (Nothing can refer to a base chain.)
+func mustReplace(was, want *graph.Table, fixedSizes bool) bool {
 	if was.Comment != want.Comment {
 		return true
 	}
 	for _, s := range want.Sets {
-		if old := was.Set(s.Name); old != nil && !sameType(old, s) {
+		old := was.Set(s.Name)
+		if old != nil && (!sameType(old, s) || fixedSizes && tooSmall(old, s)) {
 			return true
 		}
 	}
 	for _, ch := range want.Chains {
-		if old := was.Chain(ch.Name); old != nil && !reflect.DeepEqual(old.Hook, ch.Hook) {
+		if old := was.Chain(ch.Name); old != nil && (old.Hook == nil) != (ch.Hook == nil) {
 			return true
 		}
 	}
 	return false
+}
+
+// tooSmall reports whether a set is too small for what it should hold.
+func tooSmall(was, want *graph.Set) bool {
+	if want.Dynamic {
+		return was.Size < want.Size
+	}
+	return was.Size != 0 && int(was.Size) < want.Elements.Len()
 }
 
 func sameType(a, b *graph.Set) bool {
@@ -95,14 +108,14 @@ func sameType(a, b *graph.Set) bool {
 		a.Interval == b.Interval && a.Dynamic == b.Dynamic && a.Timeout == b.Timeout
 }
 
-func update(was, want *graph.Table) TableChange {
+func update(was, want *graph.Table, fixedSizes bool) TableChange {
 	c := TableChange{Op: Update, Family: want.Family, Name: want.Name}
 	for _, s := range want.Sets {
 		old := was.Set(s.Name)
 		if old == nil {
 			c.AddSets = append(c.AddSets, s)
 			old = &graph.Set{}
-		} else if old.Size < s.Size {
+		} else if old.Size < s.Size && !fixedSizes {
 			c.GrowSets = append(c.GrowSets, s)
 		}
 		if e := diffElements(old, s); !s.Dynamic && e.Add.Len()+e.Del.Len() > 0 {
@@ -116,6 +129,9 @@ func update(was, want *graph.Table) TableChange {
 		old := was.Chain(ch.Name)
 		if old == nil {
 			c.AddChains = append(c.AddChains, ch)
+			old = &graph.Chain{}
+		} else if !reflect.DeepEqual(old.Hook, ch.Hook) {
+			c.RemakeChains = append(c.RemakeChains, ch)
 			old = &graph.Chain{}
 		}
 		if !SameRules(old.Rules, ch.Rules) {
@@ -174,6 +190,6 @@ func diffElements(was, want *graph.Set) ElementChange {
 }
 
 func (c *TableChange) empty() bool {
-	return len(c.AddSets)+len(c.GrowSets)+len(c.AddChains)+len(c.SetRules)+len(c.Elements)+
+	return len(c.AddSets)+len(c.GrowSets)+len(c.AddChains)+len(c.RemakeChains)+len(c.SetRules)+len(c.Elements)+
 		len(c.DelChains)+len(c.DelSets) == 0
 }

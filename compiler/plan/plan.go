@@ -39,9 +39,13 @@ type TableChange struct {
 	AddSets   []*graph.Set   // without their elements, which are in Elements
 	GrowSets  []*graph.Set   // sets that are there and get the larger size they have here
 	AddChains []*graph.Chain // without their rules, which are in SetRules
+	// RemakeChains are base chains that are there and get the hook they have here. The kernel does not change a hook: it
+	// deletes the chain, once all old rules are gone, and makes it again. Their rules are in SetRules.
+	RemakeChains []*graph.Chain
 	// SetRules are the chains that get new rules, in place of those they have.
 	SetRules []*graph.Chain
 	Elements []ElementChange
+	Keep     []KeptElements // Replace
 	// DelSets and DelChains are nobody's any more. The rules of all DelChains go first of all, then the sets, then the
 	// chains: a verdict map holds the chains that its elements name.
 	DelSets   []*graph.Set
@@ -54,6 +58,14 @@ type ElementChange struct {
 	Set *graph.Set // the set as it should be: its type and flags say how to encode the elements
 	Del graph.Elements
 	Add graph.Elements
+}
+
+// KeptElements are elements that the packet path has put into a set of a table that is made again, and that stay. Each
+// goes on to live for as long as was left of its time.
+type KeptElements struct {
+	Set       *graph.Set // the set as it should be
+	Elements  graph.Elements
+	Lifetimes []graph.Lifetime // by place
 }
 
 // Empty reports whether nothing changes.
@@ -71,7 +83,7 @@ func (p *Plan) Count() Counts {
 		t := &p.Tables[i]
 		c.Tables++
 		c.Sets += len(t.AddSets) + len(t.GrowSets) + len(t.DelSets)
-		for _, chains := range [...][]*graph.Chain{t.AddChains, t.DelChains} {
+		for _, chains := range [...][]*graph.Chain{t.AddChains, t.RemakeChains, t.DelChains} {
 			for _, ch := range chains {
 				if !ch.CarriesDigest() {
 					c.Chains++
