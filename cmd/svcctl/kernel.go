@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/plan"
@@ -15,14 +16,20 @@ const maxTries = 20
 
 // target is the tables of ours in one network namespace.
 type target struct {
-	cli   *cli
-	conn  *nft.Conn
-	force bool // take over tables that are not ours
+	cli       *cli
+	conn      *nft.Conn
+	committer committer
+	force     bool // take over tables that are not ours
 	// expected are the rulesets that the kernel may have, the most likely one first.
 	expected []expectation
 	thorough bool     // all elements are read, whatever is expected
 	foreign  []string // what was found in our tables that no change of parts removes
 	warned   bool     // about a kernel that has something else
+}
+
+// committer carries out plans: an [nft.Conn].
+type committer interface {
+	Commit(ctx context.Context, p *plan.Plan, generation uint32) error
 }
 
 // openTarget connects to the kernel.
@@ -31,7 +38,7 @@ func (c *cli) openTarget(force bool) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{cli: c, conn: conn, force: force}, nil
+	return &target{cli: c, conn: conn, committer: conn, force: force}, nil
 }
 
 // close ends the connection. Nothing depends on it any more, so a failure is only worth a line in the log.
@@ -57,13 +64,21 @@ type change struct {
 
 // apply makes a plan and carries it out, once more whenever somebody else was faster. With dryRun it stops before the
 // kernel changes. An empty plan is not sent.
+//
+// Where the answer to a commit is lost, observing the kernel tells whether it is in force: then there is nothing left to
+// plan.
 func (t *target) apply(ctx context.Context, decide planner, dryRun bool) (*change, error) {
+	var d doubt
 	tries := 0
 	for {
 		ch, err := t.plan(ctx, decide)
-		if err != nil || ch.plan.Empty() || dryRun {
-			return ch, err
+		if err != nil {
+			return nil, d.addTo(err)
 		}
+		if ch.plan.Empty() || dryRun {
+			return d.since(ch), nil
+		}
+		d.settle(ch)
 		for tries++; ; tries++ {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -72,19 +87,34 @@ func (t *target) apply(ctx context.Context, decide planner, dryRun bool) (*chang
 			// and recorded.
 			err = t.commit(context.WithoutCancel(ctx), ch)
 			if err == nil {
-				return ch, nil
+				return d.since(ch), nil
 			}
-			if !errors.Is(err, nft.ErrConflict) {
-				return nil, refused(err)
+			var (
+				lost    *nft.LostAnswerError
+				partial *nft.PartialError
+			)
+			switch {
+			case errors.As(err, &lost):
+				t.cli.log.Warn("the kernel's answer was lost, looking again", "try", tries, "generation", ch.generation, "error", err)
+				d.arise(ch, lost)
+			case errors.Is(err, nft.ErrConflict):
+				t.cli.log.Info("nftables changed in the meantime, planning again", "try", tries, "generation", ch.generation)
+			default:
+				return nil, d.addTo(t.refused(err))
 			}
-			t.cli.log.Info("nftables changed in the meantime, planning again", "try", tries, "generation", ch.generation)
 			if tries >= maxTries {
-				return nil, fmt.Errorf("gave up after %d tries: %w", tries, err)
+				return nil, d.addTo(fmt.Errorf("gave up after %d tries: %w", tries, err))
+			}
+			if d.change != nil || errors.As(err, &partial) {
+				ctx = context.WithoutCancel(ctx) // that something was changed is not left behind unsaid
+			}
+			if lost != nil {
+				break // and plan again
 			}
 			// Mostly somebody changed tables of their own. Then the plan is still right, and is sent at once: somebody who
 			// does that a thousand times a second leaves no time to plan.
 			if same, err := t.still(ctx, ch); err != nil {
-				return nil, err
+				return nil, d.addTo(err)
 			} else if !same {
 				break // and plan again
 			}
@@ -140,10 +170,11 @@ func (t *target) plan(ctx context.Context, decide planner) (*change, error) {
 		t.cli.notef("warning: the kernel does not have what was applied: %s", obs.difference)
 	}
 	ch := &change{observation: obs, observed: obs.ruleset, plan: decide(obs.ruleset), generation: obs.generation}
-	if !removesEndpoints(ch.plan) {
+	if !removesEndpoints(ch.plan) && !replaces(ch.plan) {
 		return ch, nil
 	}
-	// Clients that are remembered at what goes are forgotten in the same transaction.
+	// Clients that are remembered at what goes are forgotten in the same transaction, and a table that is made again keeps
+	// the others.
 	if err := t.learn(ctx, obs); err != nil {
 		return nil, err
 	}
@@ -163,7 +194,7 @@ func (t *target) still(ctx context.Context, ch *change) (bool, error) {
 
 func (t *target) commit(ctx context.Context, ch *change) error {
 	start := t.cli.env.now()
-	if err := t.conn.Commit(ctx, ch.plan, ch.generation); err != nil {
+	if err := t.committer.Commit(ctx, ch.plan, ch.generation); err != nil {
 		return err
 	}
 	n := ch.plan.Count()
@@ -171,20 +202,10 @@ func (t *target) commit(ctx context.Context, ch *change) error {
 		"elementsAdded", n.ElementsAdded, "elementsDeleted", n.ElementsDeleted)
 	generation, err := t.conn.Generation(ctx)
 	if err != nil {
-		return err
+		return &nft.LostAnswerError{Before: ch.generation, Err: err}
 	}
 	ch.generation = generation
 	return nil
-}
-
-// refused says whose part of the transaction the kernel refused, where that is known.
-func refused(err error) error {
-	var kernel *nft.KernelError
-	if errors.As(err, &kernel) && kernel.Owner != nil {
-		o := kernel.Owner
-		return systemError("the kernel refused %s (%s): nothing was changed: %w", o.Service, o.Pos, err)
-	}
-	return err
 }
 
 // forgetGone removes remembered clients of endpoints that a change took away. The change did so for those it knew of;
@@ -211,6 +232,10 @@ func removesEndpoints(p *plan.Plan) bool {
 		}
 	}
 	return false
+}
+
+func replaces(p *plan.Plan) bool {
+	return slices.ContainsFunc(p.Tables, func(c plan.TableChange) bool { return c.Op == plan.Replace })
 }
 
 // remembers reports whether some chain of the ruleset learns clients.

@@ -146,7 +146,7 @@ func (t *target) learn(ctx context.Context, obs *observation) error {
 		}
 		for _, s := range table.Sets {
 			if set := known.Set(s.Name); set != nil && set.Dynamic {
-				set.Elements = s.Elements
+				set.Elements, set.Lifetimes = s.Elements, s.Lifetimes
 			}
 		}
 	}
