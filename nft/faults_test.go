@@ -413,7 +413,7 @@ func TestAcknowledgementAfterOverrun(t *testing.T) {
 			// The kernel reports the overrun before what it still has.
 			rest := append([]byte(nil), d...)
 			next := w.onReceive
-			w.onReceive = func(d []byte) ([]byte, error) {
+			w.onReceive = func([]byte) ([]byte, error) {
 				w.onReceive = next
 				return rest, nil
 			}
@@ -525,7 +525,7 @@ func TestSendFaults(t *testing.T) {
 		return d, nil
 	}
 	commit(t, c, p)
-	w.onSend = func(d []byte) ([]byte, error) { return nil, unix.ENOBUFS }
+	w.onSend = func([]byte) ([]byte, error) { return nil, unix.ENOBUFS }
 	if _, err := c.Read(t.Context(), "svcctl"); !errors.Is(err, unix.ENOBUFS) {
 		t.Errorf("reading: got %v, want ENOBUFS", err)
 	}

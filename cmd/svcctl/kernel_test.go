@@ -228,7 +228,7 @@ func TestApplyWithLostAnswers(t *testing.T) {
 	refused := func(context.Context, committer, *plan.Plan, uint32) error {
 		return &nft.KernelError{Errno: unix.ENOMEM, What: "ip svcctl map services"}
 	}
-	disturbed := func(ctx context.Context, _ committer, _ *plan.Plan, generation uint32) error {
+	disturbed := func(_ context.Context, _ committer, _ *plan.Plan, generation uint32) error {
 		disturb(t)
 		return &nft.LostAnswerError{Before: generation, After: generation + 1}
 	}
