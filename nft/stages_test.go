@@ -162,3 +162,48 @@ func TestDigestIsNeverLate(t *testing.T) {
 		}
 	}
 }
+
+// Another program that comes between two transactions of a plan is a conflict, and what is in force is said with it.
+func TestConflictBetweenStages(t *testing.T) {
+	c, w := openFaulty(t)
+	want := &graph.Ruleset{Tables: []*graph.Table{programTable(graph.IPv4)}}
+	commit(t, c, createPlan(plan.Create, want.Tables...))
+	before := read(t, c)
+	unchanged, err := c.Survey(t.Context(), "svcctl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := want.Tables[0]
+	table.Chains = append(table.Chains, &graph.Chain{Name: "random-2", Rules: tries(1, service, 2, 0)})
+	editElement(table.Set("services"), 0, func(e *graph.Element) { e.Data.Verdict = gotoChain("random-2") })
+	other, err := Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	batches := 0
+	w.onSend = func(d []byte) ([]byte, error) {
+		if isBatch(d) {
+			if batches++; batches == 2 {
+				commit(t, other, createPlan(plan.Create, &graph.Table{Name: "foreign"}))
+			}
+		}
+		return d, nil
+	}
+	err = c.Commit(t.Context(), plan.Diff(before.Ruleset, want), before.Generation)
+	var partial *PartialError
+	if !isConflict(err) || !errors.As(err, &partial) || partial.Enacted != "new chains that nothing refers to" || batches != 2 {
+		t.Fatalf("got %v after %d transactions, want a conflict after the new chains", err, batches)
+	}
+	st, err := c.Survey(t.Context(), "svcctl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Same(unchanged) {
+		t.Error("a survey shows no difference, so that the plan would be sent once more as it is")
+	}
+	if chain := st.Ruleset.Tables[0].Chain("random-2"); chain == nil || len(chain.Rules) == 0 {
+		t.Error("the new chain is not there")
+	}
+	change(t, c, "planned again", want)
+}
