@@ -43,6 +43,15 @@ func (c *Conn) Commit(ctx context.Context, p *plan.Plan, generation uint32) erro
 	return nil
 }
 
+// After gives the generation that [Conn.Commit] of a plan leads to from the one it was given. Whoever asks the kernel
+// instead may get one that somebody else has led to since.
+func (c *Conn) After(p *plan.Plan, generation uint32) uint32 {
+	for range stages(p, c.kernel) {
+		generation = nextGeneration(generation)
+	}
+	return generation
+}
+
 // nextGeneration gives the generation after a transaction; the kernel leaves out 0 (net/netfilter/nf_tables_api.c,
 // nf_tables_commit).
 func nextGeneration(g uint32) uint32 { return max(g+1, 1) }

@@ -24,8 +24,12 @@ type State struct {
 	counts []map[string]int // by table and set: how many elements the kernel has, -1 where it does not say
 }
 
-// readAttempts is how often a ruleset is read that others keep changing.
-const readAttempts = 5
+// How often something is read that others keep changing: everything, which may take a second, and what takes less than a
+// millisecond, so that somebody who changes nftables a thousand times a second leaves room for it now and then.
+const (
+	readAttempts  = 5
+	quickAttempts = 50
+)
 
 // Read gives the tables of a name in the families ip and ip6: sets, elements, those of dynamic maps too, chains and
 // rules. What svcctl could not have written is described in Unknown; in the ruleset, a foreign rule is one without
@@ -34,17 +38,17 @@ const readAttempts = 5
 //
 // The error is or wraps [ErrConflict] where the ruleset kept changing meanwhile, or [ErrPermission].
 func (c *Conn) Read(ctx context.Context, table string) (*State, error) {
-	return c.read(ctx, table, (*tableReader).readContent)
+	return c.read(ctx, table, readAttempts, (*tableReader).readContent)
 }
 
 // read reads the tables of a name, of their content what the function reads, until nothing changes meanwhile.
 func (c *Conn) read(
-	ctx context.Context, table string, content func(*tableReader, context.Context) error,
+	ctx context.Context, table string, attempts int, content func(*tableReader, context.Context) error,
 ) (*State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var err error
-	for range readAttempts {
+	for range attempts {
 		var s *State
 		s, err = c.readUnchanged(ctx, table, content)
 		if err == nil {

@@ -207,3 +207,24 @@ func TestConflictBetweenStages(t *testing.T) {
 	}
 	change(t, c, "planned again", want)
 }
+
+// The generation after a commit is known without asking for it, however many transactions it takes.
+func TestGenerationAfterCommit(t *testing.T) {
+	c := openPrivate(t)
+	want := program()
+	chain := &graph.Chain{Name: "late", Rules: []graph.Rule{{Stmts: []graph.Stmt{graph.Counter{}}}}}
+	with := program()
+	with.Tables[0].Chains = append(with.Tables[0].Chains, chain)
+	for i, p := range []*plan.Plan{plan.Diff(&graph.Ruleset{}, want), plan.Diff(want, with), plan.Diff(with, want)} {
+		before, err := c.Generation(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Commit(t.Context(), p, before); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := c.Generation(t.Context()); err != nil || now != c.After(p, before) {
+			t.Errorf("plan %d: the generation is %d (%v), was said to be %d", i, now, err, c.After(p, before))
+		}
+	}
+}

@@ -13,7 +13,7 @@ import (
 // Survey reads what [Conn.Read] reads, but for the elements: the sets of the ruleset are empty. It costs the same however
 // many elements there are, and [State.With] tells what they must be.
 func (c *Conn) Survey(ctx context.Context, table string) (*State, error) {
-	return c.read(ctx, table, (*tableReader).readProgram)
+	return c.read(ctx, table, quickAttempts, (*tableReader).readProgram)
 }
 
 // readProgram reads all but the elements.
@@ -141,7 +141,7 @@ func (s *State) count(dynamic bool) int {
 // ReadLearnt gives what the packet path has learnt: the tables of a name with their dynamic sets, and the elements of
 // these. Nothing else is in the tables. It need not be of one moment: the packet path does not wait.
 func (c *Conn) ReadLearnt(ctx context.Context, table string) (*State, error) {
-	return c.read(ctx, table, func(r *tableReader, ctx context.Context) error {
+	return c.read(ctx, table, quickAttempts, func(r *tableReader, ctx context.Context) error {
 		return r.inTurn(ctx, r.readSets, r.keepDynamic, r.readElements)
 	})
 }

@@ -38,7 +38,7 @@ func (c *Conn) VerifyCounts(ctx context.Context, rs *graph.Ruleset) error {
 // readCounts gives the number of elements in each set of a table. What others change elsewhere meanwhile does not matter.
 func (c *Conn) readCounts(ctx context.Context, table tableSubject) (map[string]int, error) {
 	last := ErrConflict
-	for range readAttempts {
+	for range quickAttempts {
 		r := tableReader{conn: c, name: table, table: &graph.Table{}, sets: map[string]*graph.Set{}}
 		err := r.readSets(ctx)
 		switch {

@@ -167,7 +167,7 @@ func TestPlanNFTKeeps(t *testing.T) {
 		t.Errorf("no %q in\n%s", want, text)
 	}
 	var b bytes.Buffer
-	if err := PlanJSON(&b, change); err != nil || !strings.Contains(b.String(), `"kept": 1`) {
+	if err := PlanJSON(&b, change, nil); err != nil || !strings.Contains(b.String(), `"kept": 1`) {
 		t.Errorf("%v: no kept element in\n%s", err, b.String())
 	}
 }

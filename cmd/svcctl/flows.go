@@ -35,7 +35,7 @@ func (t *target) cutFlows(ctx context.Context, stale []plan.StaleFlow) (int, err
 	start := t.cli.env.now()
 	n, err := t.conn.DeleteFlows(ctx, stale)
 	if err != nil {
-		return n, fmt.Errorf("the kernel has the new rules, but flows to endpoints that are gone may go on: %w", err)
+		return n, fmt.Errorf("flows to endpoints that are gone may go on: %w", err)
 	}
 	if len(stale) > 0 {
 		t.cli.log.Info("cut flows", "duration", t.cli.env.now().Sub(start), "addresses", len(stale), "flows", n)

@@ -142,11 +142,31 @@ func (t *target) converge(
 	after := context.WithoutCancel(ctx) // the commit is made: what follows only tidies up and keeps the books
 	var problems []error
 	if !ch.plan.Empty() {
-		problems = append(problems, t.conn.VerifyCounts(after, desired), t.forgetGone(after, ch, desired))
+		problems = append(problems, t.checkCounts(after, ch, desired), t.forgetGone(after, ch, desired))
 	}
 	// The clients of endpoints that are gone are forgotten by now, or the next packet of a flow would go there again.
 	ch.flowsCut, err = t.cutFlows(after, ch.stale)
-	return ch, errors.Join(append(problems, err)...)
+	if err = errors.Join(append(problems, err)...); err != nil && !errors.Is(err, errMeddled) {
+		err = systemError("the kernel has the new rules, but %w", err)
+	}
+	return ch, err
+}
+
+// errMeddled says that somebody changed our tables as soon as they were committed.
+var errMeddled = errors.New("another program changed svcctl's tables right after the commit")
+
+// checkCounts makes sure that every set has as many elements as were committed: that some could be lost without an error
+// has been seen in other programs.
+func (t *target) checkCounts(ctx context.Context, ch *change, desired *graph.Ruleset) error {
+	var count *nft.CountError
+	err := t.conn.VerifyCounts(ctx, desired)
+	if !errors.As(err, &count) {
+		return err
+	}
+	if now, generationErr := t.conn.Generation(ctx); generationErr == nil && now != ch.generation {
+		return conflictError("%w: %w", errMeddled, err)
+	}
+	return err
 }
 
 // towards plans what makes the tables what a ruleset says. What no change of parts removes from a table goes with it.
@@ -200,11 +220,7 @@ func (t *target) commit(ctx context.Context, ch *change) error {
 	n := ch.plan.Count()
 	t.cli.log.Info("committed", "duration", t.cli.env.now().Sub(start), "tables", n.Tables, "chains", n.Chains,
 		"elementsAdded", n.ElementsAdded, "elementsDeleted", n.ElementsDeleted)
-	generation, err := t.conn.Generation(ctx)
-	if err != nil {
-		return &nft.LostAnswerError{Before: ch.generation, Err: err}
-	}
-	ch.generation = generation
+	ch.generation = t.conn.After(ch.plan, ch.generation)
 	return nil
 }
 
@@ -214,12 +230,33 @@ func (t *target) forgetGone(ctx context.Context, ch *change, desired *graph.Rule
 	if !removesEndpoints(ch.plan) || !remembers(desired) {
 		return nil
 	}
-	stale := func(observed *graph.Ruleset) *plan.Plan { return plan.StaleAffinity(observed, desired) }
-	after, err := t.apply(ctx, stale, false)
+	var err error
+	for range maxTries {
+		if err = t.forgetOnce(ctx, ch, desired); !errors.Is(err, nft.ErrConflict) {
+			break
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("forgetting the clients of endpoints that are gone: %w", err)
 	}
-	ch.generation = after.generation
+	return nil
+}
+
+func (t *target) forgetOnce(ctx context.Context, ch *change, desired *graph.Ruleset) error {
+	st, err := t.conn.ReadLearnt(ctx, t.cli.config.Table)
+	if err != nil {
+		return err
+	}
+	p := plan.StaleAffinity(st.Ruleset, desired)
+	if p.Empty() {
+		return nil
+	}
+	if err := t.committer.Commit(ctx, p, st.Generation); err != nil {
+		return err
+	}
+	if st.Generation == ch.generation { // else somebody else was there in between, and it must not look as if nobody was
+		ch.generation = t.conn.After(p, st.Generation)
+	}
 	return nil
 }
 

@@ -195,6 +195,45 @@ func TestForgetGone(t *testing.T) {
 	}
 }
 
+// Where the elements are known and not read, clients that are remembered at an endpoint that goes are forgotten all the
+// same, in the transaction that takes it away.
+func TestForgetWithoutReading(t *testing.T) {
+	target, _ := newTarget(t)
+	var rulesets [2]*graph.Ruleset
+	for i, endpoints := range [][]string{{"10.1.0.1:8080", "10.1.0.2:8080"}, {"10.1.0.1:8080"}} {
+		var err error
+		if rulesets[i], err = target.cli.compile(affinityModel(endpoints...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := target.apply(t.Context(), target.towards(rulesets[0]), false); err != nil {
+		t.Fatal(err)
+	}
+	learn(t, "192.0.2.1 . 10.96.0.1 . tcp . 80", "10.1.0.1 . 8080")
+	learn(t, "192.0.2.2 . 10.96.0.1 . tcp . 80", "10.1.0.2 . 8080")
+	st, err := target.survey(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	target.expected = []expectation{{rulesets[0], st.Generation}}
+	ch, err := target.apply(t.Context(), target.towards(rulesets[1]), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := 0
+	for _, e := range ch.plan.Tables[0].Elements {
+		if e.Set.Name == graph.AffinityMap {
+			gone += e.Del.Len()
+		}
+	}
+	if gone != 1 {
+		t.Errorf("the transaction forgets %d clients, want one", gone)
+	}
+	if now, err := target.conn.Generation(t.Context()); err != nil || now != ch.generation {
+		t.Errorf("the generation is %d (%v), said to be %d", now, err, ch.generation)
+	}
+}
+
 // faultyCommitter carries out plans and loses the answers of the kernel.
 type faultyCommitter struct {
 	committer

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -44,8 +45,8 @@ func (s *Store) readBlob(name string) ([]byte, error) {
 }
 
 // writeBlobs writes those blobs that are not there, at the same time, and makes sure that they are on the disk. A blob of
-// another size than it should have is written again.
-func (s *Store) writeBlobs(blobs map[string][]byte) error {
+// another size than it should have is written again. The ruleset is compared to the last byte: the next apply begins with it.
+func (s *Store) writeBlobs(blobs map[string][]byte, ruleset string) error {
 	if err := os.MkdirAll(filepath.Join(s.dir, blobDir), 0o700); err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func (s *Store) writeBlobs(blobs map[string][]byte) error {
 	)
 	slots := make(chan struct{}, maxWriters)
 	for name, data := range blobs {
-		if info, err := os.Stat(s.blobPath(name)); err == nil && info.Mode().IsRegular() && info.Size() == int64(len(data)) {
+		if s.has(name, data, name == ruleset) {
 			continue
 		}
 		some = true
@@ -76,6 +77,16 @@ func (s *Store) writeBlobs(blobs map[string][]byte) error {
 		errs = append(errs, syncDirectory(filepath.Join(s.dir, blobDir)))
 	}
 	return errors.Join(errs...)
+}
+
+// has reports whether a blob is there, by its size or, with compare, by its content.
+func (s *Store) has(name string, data []byte, compare bool) bool {
+	if compare {
+		there, err := os.ReadFile(s.blobPath(name))
+		return err == nil && bytes.Equal(there, data)
+	}
+	info, err := os.Stat(s.blobPath(name))
+	return err == nil && info.Mode().IsRegular() && info.Size() == int64(len(data))
 }
 
 // maxWriters bounds how many blobs are written, and so how many files are open, at once: there may be thousands.

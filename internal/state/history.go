@@ -70,7 +70,7 @@ func (s *Store) Amend(r *Record) error {
 }
 
 func (s *Store) save(r *Record, blobs map[string][]byte) error {
-	err := s.writeBlobs(blobs)
+	err := s.writeBlobs(blobs, r.Ruleset)
 	if err == nil {
 		err = s.saveRecord(r)
 	}

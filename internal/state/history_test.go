@@ -130,6 +130,16 @@ func TestDamagedBlob(t *testing.T) {
 			if _, err := s.Manifests(r); !errors.As(err, &damaged) {
 				t.Errorf("the manifests: got %v, want a *DamagedError", err)
 			}
+			if err := os.WriteFile(s.blobPath(r.Ruleset), make([]byte, len(graph.Marshal(numbered(1).ruleset))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			saveNumbered(t, s, 1)
+			if _, err := s.Applied(r); err != nil {
+				t.Errorf("a ruleset of the right size and the wrong content: after the next record: %v", err)
+			}
+			if err := os.Remove(s.blobPath(r.Ruleset)); err != nil {
+				t.Fatal(err)
+			}
 			// What was found damaged is gone, so that the next record has it again.
 			if s.Complete(r) {
 				t.Error("the record is complete")
