@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -33,11 +34,19 @@ func (b *Bundle) add(object any) {
 
 // sort orders every list by namespace and name. It drops the objects that repeat another, and reports them.
 func (b *Bundle) sort(diags *diag.List) {
-	b.Services = sorted(b.Services, diags)
-	b.EndpointSlices = sorted(b.EndpointSlices, diags)
-	b.Endpoints = sorted(b.Endpoints, diags)
-	b.Pods = sorted(b.Pods, diags)
-	b.Nodes = sorted(b.Nodes, diags)
+	var (
+		wg      sync.WaitGroup
+		repeats [5]diag.List
+	)
+	wg.Go(func() { b.Services = sorted(b.Services, &repeats[0]) })
+	wg.Go(func() { b.EndpointSlices = sorted(b.EndpointSlices, &repeats[1]) })
+	wg.Go(func() { b.Endpoints = sorted(b.Endpoints, &repeats[2]) })
+	wg.Go(func() { b.Pods = sorted(b.Pods, &repeats[3]) })
+	wg.Go(func() { b.Nodes = sorted(b.Nodes, &repeats[4]) })
+	wg.Wait()
+	for _, r := range repeats {
+		*diags = append(*diags, r...)
+	}
 }
 
 func (o *Object[T]) compare(p *Object[T]) int {
@@ -45,9 +54,28 @@ func (o *Object[T]) compare(p *Object[T]) int {
 }
 
 func sorted[T any](objects []*Object[T], diags *diag.List) []*Object[T] {
-	slices.SortStableFunc(objects, func(o, p *Object[T]) int { return cmp.Or(o.compare(p), o.Pos.Compare(p.Pos)) })
+	// Sorting visits each object a dozen times: what it compares is kept together.
+	type entry struct {
+		namespace, name string
+		given           int
+		object          *Object[T]
+	}
+	entries := make([]entry, len(objects))
+	for i, o := range objects {
+		entries[i] = entry{o.Ref.Namespace, o.Ref.Name, i, o}
+	}
+	slices.SortFunc(entries, func(d, e entry) int {
+		if c := strings.Compare(d.namespace, e.namespace); c != 0 {
+			return c
+		}
+		if c := strings.Compare(d.name, e.name); c != 0 {
+			return c
+		}
+		return cmp.Or(d.object.Pos.Compare(e.object.Pos), cmp.Compare(d.given, e.given))
+	})
 	kept := objects[:0]
-	for _, o := range objects {
+	for i := range entries {
+		o := entries[i].object
 		if len(kept) == 0 || kept[len(kept)-1].Ref != o.Ref {
 			kept = append(kept, o)
 			continue

@@ -26,6 +26,7 @@ type decoder struct {
 	// lenient lets unknown fields pass: under status and metadata, which others than the user write.
 	lenient bool
 	index   indexer
+	slabs   slabs
 }
 
 // pos gives the place of a node.
@@ -60,8 +61,7 @@ func (d *decoder) decode(n int32, info *typeInfo, v reflect.Value) {
 	case sliceShape:
 		d.decodeSlice(n, info, v)
 	case pointerShape:
-		v.Set(reflect.New(info.typ.Elem()))
-		d.decode(n, info.elem, v.Elem())
+		d.decode(n, info.elem, d.slabs.point(info, v))
 	case stringShape:
 		if d.checkString(n) {
 			v.SetString(at.text)
@@ -144,6 +144,10 @@ func (d *decoder) decodeMap(n int32, info *typeInfo, v reflect.Value) {
 		d.expected(n, "a mapping")
 		return
 	}
+	if p, ok := v.Addr().Interface().(*map[string]string); ok {
+		*p = d.decodeStrings(n)
+		return
+	}
 	m := reflect.MakeMapWithSize(info.typ, d.tree.count(n)/2)
 	for k := d.tree.nodes[n].child; k != 0; {
 		value := d.tree.nodes[k].next
@@ -164,6 +168,28 @@ func (d *decoder) decodeMap(n int32, info *typeInfo, v reflect.Value) {
 	v.Set(m)
 }
 
+// decodeStrings is decodeMap for labels, selectors and annotations, which nearly every object has.
+func (d *decoder) decodeStrings(n int32) map[string]string {
+	m := make(map[string]string, d.tree.count(n)/2)
+	for k := d.tree.nodes[n].child; k != 0; {
+		value := d.tree.nodes[k].next
+		if name, ok := d.key(k); ok {
+			d.path.key(name)
+			if _, twice := m[name]; twice {
+				d.duplicateKey(n, k, name)
+			} else {
+				m[name] = ""
+				if d.tree.nodes[value].kind != nullNode && d.checkString(value) {
+					m[name] = d.tree.nodes[value].text
+				}
+			}
+			d.path.pop()
+		}
+		k = d.tree.nodes[value].next
+	}
+	return m
+}
+
 func (d *decoder) decodeSlice(n int32, info *typeInfo, v reflect.Value) {
 	if d.tree.nodes[n].kind != sequenceNode {
 		d.expected(n, "a list")
@@ -171,21 +197,20 @@ func (d *decoder) decodeSlice(n int32, info *typeInfo, v reflect.Value) {
 	}
 	count := d.tree.count(n)
 	indexed := info.elem.shape == structShape && !d.lenient && d.index.begin(&d.path, count)
-	s := reflect.MakeSlice(info.typ, count, count)
+	d.slabs.extend(info, v, count)
 	item := d.tree.nodes[n].child
 	for i := range count {
 		d.path.item(i)
 		if indexed {
 			d.index.item(&d.path, i, &d.tree.nodes[item])
 		}
-		d.decode(item, info.elem, s.Index(i))
+		d.decode(item, info.elem, v.Index(i))
 		d.path.pop()
 		item = d.tree.nodes[item].next
 	}
 	if indexed {
 		d.index.end()
 	}
-	v.Set(s)
 }
 
 // checkString reports a node that is not a string, or too long a one.
@@ -274,10 +299,11 @@ func (d *decoder) decodeBytes(n int32, v reflect.Value) {
 }
 
 func (d *decoder) decodeIntOrString(n int32, v reflect.Value) {
+	into := v.Addr().Interface().(*intstr.IntOrString)
 	switch at := &d.tree.nodes[n]; at.kind {
 	case stringNode:
 		if d.checkString(n) {
-			v.Set(reflect.ValueOf(intstr.FromString(at.text)))
+			*into = intstr.FromString(at.text)
 		}
 	case numberNode:
 		i, err := strconv.ParseInt(at.text, 10, 32)
@@ -285,7 +311,7 @@ func (d *decoder) decodeIntOrString(n int32, v reflect.Value) {
 			d.expected(n, "an integer of 32 bits or a string")
 			return
 		}
-		v.Set(reflect.ValueOf(intstr.FromInt32(int32(i))))
+		*into = intstr.FromInt32(int32(i))
 	case nullNode, falseNode, trueNode, sequenceNode, mappingNode:
 		d.expected(n, "an integer or a string")
 		if at.plain {

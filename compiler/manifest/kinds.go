@@ -9,7 +9,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/svcctl/svcctl/compiler/diag"
 )
@@ -19,6 +18,7 @@ type kindInfo struct {
 	kind       string
 	apiVersion string
 	namespaced bool
+	lower      string                                   // the kind, as in messages
 	decode     func(r *reader, k *kindInfo, root int32) // nil for kind List
 }
 
@@ -27,15 +27,15 @@ func (k *kindInfo) ref(namespace, name string) diag.Object {
 	if !k.namespaced {
 		namespace = ""
 	}
-	return diag.Object{Kind: strings.ToLower(k.kind), Namespace: namespace, Name: name}
+	return diag.Object{Kind: k.lower, Namespace: namespace, Name: name}
 }
 
 var kinds = map[string]*kindInfo{
-	"Service":       {"Service", "v1", true, decodeAs[corev1.Service]},
-	"Endpoints":     {"Endpoints", "v1", true, decodeAs[corev1.Endpoints]},
-	"Pod":           {"Pod", "v1", true, decodeAs[corev1.Pod]},
-	"Node":          {"Node", "v1", false, decodeAs[corev1.Node]},
-	"EndpointSlice": {"EndpointSlice", "discovery.k8s.io/v1", true, decodeAs[discoveryv1.EndpointSlice]},
+	"Service":       {"Service", "v1", true, "service", decodeAs[corev1.Service]},
+	"Endpoints":     {"Endpoints", "v1", true, "endpoints", decodeAs[corev1.Endpoints]},
+	"Pod":           {"Pod", "v1", true, "pod", decodeAs[corev1.Pod]},
+	"Node":          {"Node", "v1", false, "node", decodeAs[corev1.Node]},
+	"EndpointSlice": {"EndpointSlice", "discovery.k8s.io/v1", true, "endpointslice", decodeAs[discoveryv1.EndpointSlice]},
 }
 
 // listKinds are the lists that are read, with the kind of the items that do not name theirs: the API server leaves it out
@@ -64,7 +64,7 @@ func decodeAs[T any](r *reader, k *kindInfo, root int32) {
 	o := &Object[T]{Pos: r.pos(root)}
 	before := len(r.diags)
 	r.decode(root, typeInfoOf(reflect.TypeFor[T]()), reflect.ValueOf(&o.Value).Elem())
-	lists, places := r.index.take()
+	lists, places := r.index.take(&r.slabs)
 	meta := any(&o.Value).(metav1.Object)
 	if meta.GetName() == "" && len(r.diags) == before {
 		r.missingName(root, meta.GetGenerateName() != "")
@@ -72,15 +72,23 @@ func decodeAs[T any](r *reader, k *kindInfo, root int32) {
 	if len(r.diags) > before {
 		return
 	}
+	typed := r.tree.stringValue(root, "kind") != ""
+	o.positions = positions{text: *r.doc, item: slices.Clone(r.item), untyped: !typed, lists: lists, places: places}
+	o.complete(k)
+	r.found.objects = append(r.found.objects, o)
+}
+
+// complete fills in what an object of a kind need not say itself.
+func (o *Object[T]) complete(k *kindInfo) {
+	meta := any(&o.Value).(metav1.Object)
 	if k.namespaced && meta.GetNamespace() == "" {
 		meta.SetNamespace(defaultNamespace)
 	}
 	o.Ref = k.ref(meta.GetNamespace(), meta.GetName())
-	typed := r.tree.stringValue(root, "kind") != ""
 	// The items of typed lists do not say what they are.
-	any(&o.Value).(runtime.Object).GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(k.apiVersion, k.kind))
-	o.positions = positions{text: *r.doc, item: slices.Clone(r.item), untyped: !typed, lists: lists, places: places}
-	r.found.objects = append(r.found.objects, o)
+	*any(&o.Value).(runtime.Object).GetObjectKind().(*metav1.TypeMeta) = metav1.TypeMeta{
+		Kind: k.kind, APIVersion: k.apiVersion,
+	}
 }
 
 // missingName reports an object without a name, in the API server's words.

@@ -166,8 +166,10 @@ func (x *indexer) item(p *path, i int, n *node) {
 func (x *indexer) end() { x.open = x.open[:len(x.open)-1] }
 
 // take gives what was recorded and starts anew.
-func (x *indexer) take() ([]list, []place) {
-	lists, places := slices.Clone(x.lists), slices.Clone(x.places)
+func (x *indexer) take(s *slabs) ([]list, []place) {
+	lists, places := s.lists.take(len(x.lists)), s.places.take(len(x.places))
+	copy(lists, x.lists)
+	copy(places, x.places)
 	slices.SortFunc(lists, list.compare)
 	x.lists, x.places, x.open = x.lists[:0], x.places[:0], x.open[:0]
 	return lists, places

@@ -106,6 +106,9 @@ func resolveNumber(text string) (string, bool) {
 	case c != '+' && c != '-' && (c < '0' || c > '9'):
 		return "", false
 	}
+	if strings.Count(text, ".") > 1 {
+		return "", false // an address; what follows would take long to find that out
+	}
 	digits := strings.ReplaceAll(text, "_", "")
 	if i, err := strconv.ParseInt(digits, 0, 64); err == nil {
 		return strconv.FormatInt(i, 10), true
