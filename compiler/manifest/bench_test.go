@@ -79,6 +79,34 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeCached decodes what a cache has all of.
+func BenchmarkDecodeCached(b *testing.B) {
+	for _, services := range []int{100, 1000} {
+		data := generated(services)
+		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {
+			sources := []manifest.Source{{Name: "bench.yaml", Data: data}}
+			m := newMemory()
+			manifest.Decode(sources, manifest.Options{Cache: m})
+			full := manifest.Options{Cache: reading(m.values)}
+			b.ReportAllocs()
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				bundle, diags := manifest.Decode(sources, full)
+				if len(diags) > 0 || len(bundle.Services) != services {
+					b.Fatal(diags)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(services), "µs/service")
+		})
+	}
+}
+
+// reading is a cache that is only read.
+type reading map[manifest.Key]string
+
+func (r reading) Get(k manifest.Key) (string, bool) { v, ok := r[k]; return v, ok }
+func (reading) Put(manifest.Key, func() []byte)     {}
+
 // BenchmarkReference decodes the same with sigs.k8s.io/yaml, as kubectl does, on one processor.
 func BenchmarkReference(b *testing.B) {
 	const services = 100

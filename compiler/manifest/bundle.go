@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -54,25 +55,27 @@ func (o *Object[T]) compare(p *Object[T]) int {
 }
 
 func sorted[T any](objects []*Object[T], diags *diag.List) []*Object[T] {
-	// Sorting visits each object a dozen times: what it compares is kept together.
+	// Sorting visits each object a dozen times: what it compares is kept together, and namespaces are compared once each.
 	type entry struct {
-		namespace, name string
-		given           int
-		object          *Object[T]
+		name   string
+		given  int
+		object *Object[T]
 	}
-	entries := make([]entry, len(objects))
+	namespaces := map[string][]entry{}
 	for i, o := range objects {
-		entries[i] = entry{o.Ref.Namespace, o.Ref.Name, i, o}
+		namespaces[o.Ref.Namespace] = append(namespaces[o.Ref.Namespace], entry{o.Ref.Name, i, o})
 	}
-	slices.SortFunc(entries, func(d, e entry) int {
-		if c := strings.Compare(d.namespace, e.namespace); c != 0 {
-			return c
-		}
-		if c := strings.Compare(d.name, e.name); c != 0 {
-			return c
-		}
-		return cmp.Or(d.object.Pos.Compare(e.object.Pos), cmp.Compare(d.given, e.given))
-	})
+	entries := make([]entry, 0, len(objects))
+	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
+		first := len(entries)
+		entries = append(entries, namespaces[namespace]...)
+		slices.SortFunc(entries[first:], func(d, e entry) int {
+			if c := strings.Compare(d.name, e.name); c != 0 {
+				return c
+			}
+			return cmp.Or(d.object.Pos.Compare(e.object.Pos), cmp.Compare(d.given, e.given))
+		})
+	}
 	kept := objects[:0]
 	for i := range entries {
 		o := entries[i].object

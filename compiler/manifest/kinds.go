@@ -20,6 +20,7 @@ type kindInfo struct {
 	namespaced bool
 	lower      string                                   // the kind, as in messages
 	decode     func(r *reader, k *kindInfo, root int32) // nil for kind List
+	recall     func(m *memoReader, k *kindInfo, u *unit, f *found)
 }
 
 // ref names an object of the kind.
@@ -31,11 +32,11 @@ func (k *kindInfo) ref(namespace, name string) diag.Object {
 }
 
 var kinds = map[string]*kindInfo{
-	"Service":       {"Service", "v1", true, "service", decodeAs[corev1.Service]},
-	"Endpoints":     {"Endpoints", "v1", true, "endpoints", decodeAs[corev1.Endpoints]},
-	"Pod":           {"Pod", "v1", true, "pod", decodeAs[corev1.Pod]},
-	"Node":          {"Node", "v1", false, "node", decodeAs[corev1.Node]},
-	"EndpointSlice": {"EndpointSlice", "discovery.k8s.io/v1", true, "endpointslice", decodeAs[discoveryv1.EndpointSlice]},
+	"Service":       {"Service", "v1", true, "service", decodeAs[corev1.Service], recallAs[corev1.Service]},
+	"Endpoints":     {"Endpoints", "v1", true, "endpoints", decodeAs[corev1.Endpoints], recallAs[corev1.Endpoints]},
+	"Pod":           {"Pod", "v1", true, "pod", decodeAs[corev1.Pod], recallAs[corev1.Pod]},
+	"Node":          {"Node", "v1", false, "node", decodeAs[corev1.Node], recallAs[corev1.Node]},
+	"EndpointSlice": {"EndpointSlice", "discovery.k8s.io/v1", true, "endpointslice", decodeAs[discoveryv1.EndpointSlice], recallAs[discoveryv1.EndpointSlice]},
 }
 
 // listKinds are the lists that are read, with the kind of the items that do not name theirs: the API server leaves it out
@@ -73,7 +74,12 @@ func decodeAs[T any](r *reader, k *kindInfo, root int32) {
 		return
 	}
 	typed := r.tree.stringValue(root, "kind") != ""
-	o.positions = positions{text: *r.doc, item: slices.Clone(r.item), untyped: !typed, lists: lists, places: places}
+	o.positions = positions{
+		text: *r.doc, untyped: !typed, lists: lists, places: places,
+	}
+	if len(r.item) > 0 {
+		o.positions.item = slices.Clone(r.item)
+	}
 	o.complete(k)
 	r.found.objects = append(r.found.objects, o)
 }

@@ -21,6 +21,7 @@ import (
 // Source is one input to decode: the bytes of a file or of standard input, and the name messages call it by.
 type Source struct {
 	Name string
+	// Data must not change as long as the bundle is in use: the strings of its objects are pieces of it.
 	Data []byte
 	// FirstLine is the number, in the file the user knows, of the first line of Data. 0 means 1.
 	FirstLine int32
@@ -31,6 +32,8 @@ type Options struct {
 	// Strict makes a document of a kind that is not read an error of code [diag.UnknownKind], instead of a count in
 	// [Bundle.Skipped].
 	Strict bool
+	// Cache, if not nil, has what documents decoded to before, and is told what they decode to now.
+	Cache Cache
 }
 
 // Bundle is everything that was read: the only thing a source of configuration has to produce. Objects are sorted by
@@ -63,18 +66,18 @@ type Object[T any] struct {
 // An object without metadata.namespace, of a kind that has namespaces, is in "default": in its Ref and in its Value. An
 // object given twice is kept once, from the first place. metadata.managedFields is not kept.
 func Decode(sources []Source, opts Options) (*Bundle, diag.List) {
-	units, groups, diags := cutSources(sources)
-	results := readUnits(units, opts.Strict)
-	mend(results, groups, opts.Strict)
+	parts, diags := readSources(sources, opts)
 	b := &Bundle{Skipped: map[string]int{}}
-	for _, f := range results {
-		for _, o := range f.objects {
-			b.add(o)
+	for i := range parts {
+		for _, f := range parts[i].results {
+			for _, o := range f.objects {
+				b.add(o)
+			}
+			for _, name := range f.skipped {
+				b.Skipped[name]++
+			}
+			diags = append(diags, f.diags...)
 		}
-		for _, name := range f.skipped {
-			b.Skipped[name]++
-		}
-		diags = append(diags, f.diags...)
 	}
 	b.sort(&diags)
 	diags.Sort()

@@ -53,7 +53,7 @@ func documents(tb testing.TB) []string {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		for _, d := range splitDocuments(name, string(data), 1) {
+		for _, d := range documentsOf(name, string(data)) {
 			docs = append(docs, d.text)
 		}
 	}
@@ -67,7 +67,7 @@ func TestPlainIsUsual(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, d := range splitDocuments(name, string(data), 1) {
+		for _, d := range documentsOf(name, string(data)) {
 			var fast tree
 			if !parsePlain(&fast, &d) {
 				t.Errorf("%s:%d: left to the library", name, d.line)
@@ -84,7 +84,7 @@ func FuzzPlain(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string, indent uint8) {
 		// What splitDocuments gives has no marker inside.
-		if len(splitDocuments("", text, 1)) > 1 {
+		if len(documentsOf("", text)) > 1 {
 			t.Skip("several documents")
 		}
 		d := document{text: text, line: 7, column: int32(indent%8) + 1}
@@ -180,30 +180,36 @@ func FuzzCut(f *testing.F) {
 	f.Add(`{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Service","metadata":{"name":"a"}}, {"a":"]"} ,1],"metadata":{}}`)
 	f.Add(`{"items":[[{}],"a\\","\"",{}],"kind":"List","apiVersion":"v1"}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		if len(splitDocuments("", text, 1)) != 1 || lineFeeds(text) != text {
+		if len(documentsOf("", text)) != 1 || lineFeeds(text) != text {
 			t.Skip("not one document")
 		}
 		d := document{"x", text, 1, 1}
-		units := appendUnits(nil, d)
-		if len(units) == 1 {
+		p := part{document: d}
+		p.add(d)
+		if len(p.units) == 1 {
 			t.Skip("not cut")
 		}
-		groups := []group{{d, 0, len(units)}}
-		results := readUnits(units, false)
-		mend(results, groups, false)
-		if anyBroken(results) {
+		p.results = make([]found, len(p.units))
+		p.readInParallel(Options{})
+		p.mend(Options{})
+		if anyBroken(p.results) {
 			t.Skip("no List at all")
 		}
 		var got found
-		for _, f := range results {
+		for _, f := range p.results {
 			got.objects, got.skipped, got.diags = append(got.objects, f.objects...), append(got.skipped, f.skipped...), append(got.diags, f.diags...)
 		}
 		r := reader{}
-		want := r.read(&unit{document: d})
+		want := r.decodeUnit(&unit{document: d})
 		if got, want := summary(got), summary(want); got != want {
 			t.Errorf("cut:\n%s\nwhole:\n%s", got, want)
 		}
 	})
+}
+
+func documentsOf(file, text string) (docs []document) {
+	splitDocuments(file, text, 1, func(d document) { docs = append(docs, d) })
+	return docs
 }
 
 func summary(f found) string {

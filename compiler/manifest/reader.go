@@ -25,13 +25,16 @@ type found struct {
 // reader reads units, one after another.
 type reader struct {
 	decoder
-	strict bool
-	found  found
-	item   []int32 // the way to the current object in a List that is parsed whole
+	strict  bool
+	cache   Cache // nil: none
+	found   found
+	item    []int32 // the way to the current object in a List that is parsed whole
+	scratch []byte
+	memo    memoWriter
 }
 
-// read decodes a unit.
-func (r *reader) read(u *unit) found {
+// decodeUnit decodes a unit.
+func (r *reader) decodeUnit(u *unit) found {
 	r.found, r.diags, r.item = found{}, nil, r.item[:0]
 	r.doc, r.ref = &u.document, diag.Object{}
 	if err := parse(&r.tree, &u.document); err != nil {

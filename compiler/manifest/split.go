@@ -15,17 +15,25 @@ type document struct {
 
 // splitDocuments cuts a file at its document markers. It looks at the beginnings of lines only: YAML (§9.1.2) allows a
 // marker nowhere else, and no scalar may contain one.
-func splitDocuments(file, text string, line int32) []document {
-	var docs []document
+func splitDocuments(file, text string, line int32, add func(document)) {
 	start, startLine := 0, line
 	begun := false // a marker or content was seen since start
 	emit := func(end int) {
 		if begun {
-			docs = append(docs, document{file, text[start:end], startLine, 1})
+			add(document{file, text[start:end], startLine, 1})
 		}
 		begun = false
 	}
 	for at := 0; at < len(text); line++ {
+		if begun && !mayBeMarker(text[at]) {
+			// Nearly every line: within a document only markers matter.
+			i := strings.IndexByte(text[at:], '\n')
+			if i < 0 {
+				break
+			}
+			at += i + 1
+			continue
+		}
 		end := len(text)
 		if i := strings.IndexByte(text[at:], '\n'); i >= 0 {
 			end = at + i + 1
@@ -46,8 +54,10 @@ func splitDocuments(file, text string, line int32) []document {
 		at = end
 	}
 	emit(len(text))
-	return docs
 }
+
+// mayBeMarker reports whether a line that begins with the byte may be a marker, or begin with a byte order mark.
+func mayBeMarker(first byte) bool { return first == '-' || first == '.' || first == byteOrderMark[0] }
 
 func isMarker(line, marker string) bool {
 	return strings.HasPrefix(line, marker) && (len(line) == 3 || strings.IndexByte(" \t\r\n", line[3]) >= 0)

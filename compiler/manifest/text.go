@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"unicode/utf16"
+	"unsafe"
 )
 
 const byteOrderMark = "\uFEFF"
@@ -12,15 +13,14 @@ const byteOrderMark = "\uFEFF"
 // sourceText gives the text of a file as UTF-8 without a byte order mark and with line feeds where there were lone carriage returns.
 // UTF-16 with a byte order mark is what some editors on Windows write, and kubectl reads it.
 func sourceText(data []byte) (string, error) {
-	var text string
 	switch {
 	case len(data) >= 2 && data[0] == 0xff && data[1] == 0xfe:
 		return utf16Text(data[2:], binary.LittleEndian)
 	case len(data) >= 2 && data[0] == 0xfe && data[1] == 0xff:
 		return utf16Text(data[2:], binary.BigEndian)
-	default:
-		text = string(data)
 	}
+	// Not a copy: files are large, and nobody changes them (see [Source]).
+	text := unsafe.String(unsafe.SliceData(data), len(data))
 	return lineFeeds(strings.TrimPrefix(text, byteOrderMark)), nil
 }
 
@@ -37,7 +37,7 @@ func utf16Text(data []byte, order binary.ByteOrder) (string, error) {
 
 // lineFeeds makes line feeds of lone carriage returns: YAML ends a line there, and so do editors. Lengths stay.
 func lineFeeds(text string) string {
-	if strings.Count(text, "\r") == strings.Count(text, "\r\n") {
+	if strings.IndexByte(text, '\r') < 0 || strings.Count(text, "\r") == strings.Count(text, "\r\n") {
 		return text
 	}
 	b := []byte(text)

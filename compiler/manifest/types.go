@@ -37,12 +37,15 @@ type typeInfo struct {
 	shape  shape
 	elem   *typeInfo // of pointers, slices and maps
 	fields map[string]*fieldInfo
+	// ordered are the fields by ordinal.
+	ordered []*fieldInfo
 }
 
 // fieldInfo is a field of a struct, those of inlined structs included.
 type fieldInfo struct {
 	index   []int // for reflect.Value.FieldByIndex
-	ordinal int   // among the fields of the struct
+	offset  uintptr
+	ordinal int // among the fields of the struct
 	typ     *typeInfo
 }
 
@@ -95,7 +98,7 @@ func (info *typeInfo) describeKind() {
 	case reflect.Struct:
 		info.shape = structShape
 		info.fields = map[string]*fieldInfo{}
-		info.addFields(t, nil)
+		info.addFields(t, nil, 0)
 	case reflect.Map:
 		if t.Key().Kind() != reflect.String {
 			panic(fmt.Sprintf("manifest: %s has keys that are no strings", t))
@@ -123,9 +126,9 @@ func (info *typeInfo) describeKind() {
 	}
 }
 
-// addFields adds the fields of a struct at index within info's type, as encoding/json finds them: by the name in the tag,
+// addFields adds the fields of a struct at index and offset within info's type, as encoding/json finds them: by the name in the tag,
 // and those of an embedded struct without a name in its place.
-func (info *typeInfo) addFields(t reflect.Type, index []int) {
+func (info *typeInfo) addFields(t reflect.Type, index []int, offset uintptr) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -133,12 +136,14 @@ func (info *typeInfo) addFields(t reflect.Type, index []int) {
 		switch {
 		case name == "-" || !f.IsExported():
 		case f.Anonymous && name == "":
-			info.addFields(f.Type, at)
+			info.addFields(f.Type, at, offset+f.Offset)
 		default:
 			if name == "" {
 				name = f.Name
 			}
-			info.fields[name] = &fieldInfo{at, len(info.fields), describeType(f.Type)}
+			field := &fieldInfo{at, offset + f.Offset, len(info.ordered), describeType(f.Type)}
+			info.fields[name] = field
+			info.ordered = append(info.ordered, field)
 		}
 	}
 }

@@ -2,20 +2,38 @@ package manifest
 
 import (
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/svcctl/svcctl/compiler/diag"
 )
 
-// group is a document with the units it was cut into.
+// part is a piece of a source that is cut into units, and read, on its own.
+type part struct {
+	document
+	units   []unit
+	lists   []group
+	results []found // of the units
+}
+
+// group is a List with the units it was cut into.
 type group struct {
 	whole      document
 	first, end int // its units
 }
 
-// cutSources cuts the sources into units.
-func cutSources(sources []Source) (units []unit, groups []group, diags diag.List) {
+const (
+	// partSize is about how long a part is, so that the parts of a large file can be read side by side.
+	partSize = 256 << 10
+	// typicalUnit is how long a unit is on average, at least.
+	typicalUnit = 512
+	// largePart is how many units make a part that is not read by one goroutine: it has a List of thousands.
+	largePart = 4 * partSize / typicalUnit
+)
+
+// readSources reads all sources. The result has their order.
+func readSources(sources []Source, opts Options) (parts []part, diags diag.List) {
 	for _, s := range sources {
 		line := max(s.FirstLine, 1)
 		text, err := sourceText(s.Data)
@@ -23,15 +41,112 @@ func cutSources(sources []Source) (units []unit, groups []group, diags diag.List
 			diags.Errorf(diag.Syntax, diag.Pos{File: s.Name, Line: line}, diag.Object{}, "", "%v", err)
 			continue
 		}
-		for _, piece := range splitDocuments(s.Name, text, line) {
-			for _, d := range cutValues(piece) {
-				first := len(units)
-				units = appendUnits(units, d)
-				groups = append(groups, group{d, first, len(units)})
+		parts = appendParts(parts, document{s.Name, text, line, 1})
+	}
+	// Few at a time share the work evenly; one at a time has the goroutines contend for the counter where files are small.
+	inParallel(len(parts), 1+len(parts)/256, func() func(int) {
+		r := newReader(opts)
+		return func(i int) {
+			p := &parts[i]
+			p.cut()
+			if len(p.units) <= largePart {
+				p.read(r, 0, len(p.units))
 			}
 		}
+	})
+	for i := range parts {
+		p := &parts[i]
+		if len(p.units) > largePart {
+			p.readInParallel(opts)
+		}
+		p.mend(opts)
 	}
-	return units, groups, diags
+	return parts, diags
+}
+
+func newReader(opts Options) *reader { return &reader{strict: opts.Strict, cache: opts.Cache} }
+
+// appendParts adds the file as parts. They end where a document certainly ends: at a marker after a line of content.
+func appendParts(parts []part, file document) []part {
+	c := newCursor(&file)
+	for end := partSize; end < len(file.text); {
+		i := strings.Index(file.text[end:], "\n---")
+		if i < 0 {
+			break
+		}
+		at := end + i + 1
+		before := strings.TrimPrefix(file.text[strings.LastIndexByte(file.text[:at-1], '\n')+1:at], byteOrderMark)
+		if !isMarker(file.text[at:], "---") || isMarker(before, "...") || !hasContent(before) {
+			end = at
+			continue
+		}
+		parts = append(parts, part{document: c.document(file.file, at)})
+		c.advance(at)
+		end = at + partSize
+	}
+	return append(parts, part{document: c.document(file.file, len(file.text))})
+}
+
+// cut cuts a part into units.
+func (p *part) cut() {
+	p.units = make([]unit, 0, 1+len(p.text)/typicalUnit)
+	splitDocuments(p.file, p.text, p.line, func(piece document) {
+		if !isJSON(piece.text) {
+			p.add(piece)
+			return
+		}
+		for _, d := range cutValues(piece) {
+			p.add(d)
+		}
+	})
+	p.results = make([]found, len(p.units))
+}
+
+// add adds a document.
+func (p *part) add(d document) {
+	first := len(p.units)
+	if p.units = appendUnits(p.units, d); len(p.units) > first+1 {
+		p.lists = append(p.lists, group{d, first, len(p.units)})
+	}
+}
+
+// read reads some of the units.
+func (p *part) read(r *reader, from, to int) {
+	for i := from; i < to; i++ {
+		p.results[i] = r.read(&p.units[i])
+	}
+}
+
+// readInParallel reads all units, on as many goroutines as there are processors.
+func (p *part) readInParallel(opts Options) {
+	inParallel(len(p.units), 16, func() func(int) {
+		r := newReader(opts)
+		return func(i int) { p.read(r, i, i+1) }
+	})
+}
+
+// inParallel does n things on as many goroutines as there are processors, a batch at a time. Each goroutine makes a worker
+// of its own.
+func inParallel(n, batch int, worker func() func(i int)) {
+	var (
+		next atomic.Int64
+		wg   sync.WaitGroup
+	)
+	for range min(runtime.GOMAXPROCS(0), (n+batch-1)/batch) {
+		wg.Go(func() {
+			work := worker()
+			for {
+				end := int(next.Add(int64(batch)))
+				if end-batch >= n {
+					return
+				}
+				for i := end - batch; i < min(end, n); i++ {
+					work(i)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // appendUnits adds the document as one unit, or a List as one for its header and one for each item.
@@ -70,43 +185,17 @@ func listOf(header *document) *kindInfo {
 	return list
 }
 
-// readUnits decodes units on as many goroutines as there are processors. The result has the order of the units.
-func readUnits(units []unit, strict bool) []found {
-	// Few units at a time share the work evenly; one at a time has the goroutines contend for the counter.
-	const batch = 16
-	results := make([]found, len(units))
-	var next atomic.Int64
-	work := func() {
-		r := reader{strict: strict}
-		for {
-			end := int(next.Add(batch))
-			if end-batch >= len(units) {
-				return
-			}
-			for i := end - batch; i < min(end, len(units)); i++ {
-				results[i] = r.read(&units[i])
-			}
-		}
-	}
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), (len(units)+batch-1)/batch) {
-		wg.Go(work)
-	}
-	wg.Wait()
-	return results
-}
-
 // mend reads the Lists again whole whose items could not be parsed each by itself, for they may only have been cut wrong.
 // Where the whole cannot be parsed either, what the items said stays: it is nearer to the fault.
-func mend(results []found, groups []group, strict bool) {
-	r := reader{strict: strict}
-	for _, g := range groups {
-		if g.end-g.first == 1 || !anyBroken(results[g.first:g.end]) {
+func (p *part) mend(opts Options) {
+	for _, g := range p.lists {
+		results := p.results[g.first:g.end]
+		if !anyBroken(results) {
 			continue
 		}
-		if whole := r.read(&unit{document: g.whole}); !whole.broken {
-			clear(results[g.first:g.end])
-			results[g.first] = whole
+		if whole := newReader(opts).decodeUnit(&unit{document: g.whole}); !whole.broken {
+			clear(results)
+			results[0] = whole
 		}
 	}
 }
