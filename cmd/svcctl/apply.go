@@ -83,7 +83,7 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 	if err != nil {
 		return err
 	}
-	o.input.held = heldBy(known)
+	o.input.held, o.input.keepDecoded = heldBy(known), !o.dryRun
 	applied := c.recall(store, known)
 	in, err := c.load(ctx, &o.input, func(b *manifest.Bundle) (*manifest.Bundle, error) {
 		switch {
@@ -108,6 +108,9 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 	}
 	if a.pending != nil && err == nil {
 		c.notef("the change is undone at %s, unless \"svcctl confirm\" comes before", a.pending.Deadline.Format(time.RFC3339))
+	}
+	if err == nil && !o.dryRun {
+		c.saveDecoded(&o.input)
 	}
 	if err == nil && o.detailedExitCode && out.changed() {
 		return errDifferent

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/resolve"
+	"github.com/svcctl/svcctl/internal/cache"
 	"github.com/svcctl/svcctl/internal/source"
 )
 
@@ -27,6 +29,12 @@ type inputFlags struct {
 	quiet            bool // warnings are not this command's business
 	// held is what Services keep of what was allocated to them before; nil: the input alone decides.
 	held allocate.Held
+
+	noCache bool
+	// keepDecoded says that the command writes the cache of decoded documents, and not only reads it.
+	keepDecoded bool
+	// decoded opens the cache, once; nil: without.
+	decoded func() *cache.Cache
 }
 
 // addTo defines the flags that say what to read.
@@ -36,6 +44,7 @@ func (f *inputFlags) addTo(cmd *cobra.Command) {
 	flags.StringArrayVarP(&f.paths, "filename", "f", nil,
 		"file or directory to read, or - for standard input; can be given several times")
 	flags.BoolVarP(&f.recursive, "recursive", "R", false, "read the subdirectories of directories, too")
+	flags.BoolVar(&f.noCache, "no-cache", false, "decode everything, whatever the state directory remembers of earlier runs")
 }
 
 // addChecksTo defines the flags that say how much to forgive.
@@ -63,6 +72,10 @@ func (c *cli) load(ctx context.Context, f *inputFlags, change changer) (*input, 
 	if len(f.paths) == 0 {
 		return nil, inputError("must specify what to read with -f")
 	}
+	if !f.noCache {
+		f.decoded = sync.OnceValue(func() *cache.Cache { return c.openDecoded(f) })
+		go f.decoded() // which takes as long as reading the sources
+	}
 	sources, err := source.Read(ctx, f.paths, source.Options{Stdin: c.env.stdin, Recursive: f.recursive})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -77,7 +90,8 @@ func (c *cli) load(ctx context.Context, f *inputFlags, change changer) (*input, 
 func (c *cli) understand(sources []manifest.Source, f *inputFlags, change changer) (*input, error) {
 	in := &input{sources: sources}
 	var found diag.List
-	in.bundle, found = manifest.Decode(sources, manifest.Options{Strict: f.strict})
+	defer pauseCollector()()
+	in.bundle, found = c.decode(sources, f)
 	broken := found.HasErrors()
 	if change != nil && !broken {
 		var err error
@@ -89,7 +103,6 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 	// are not: they may be about what is missing only because it could not be decoded.
 	var lacking, meant diag.List
 	in.allocated, lacking = allocate.Allocate(in.bundle, c.config.Allocate(), f.held)
-	defer pauseCollector()()
 	in.model, meant = resolve.Resolve(in.allocated.Bundle, c.config.Resolve())
 	if broken {
 		meant, _ = meant.Split()
@@ -101,8 +114,8 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 	return in, c.judge(found, f)
 }
 
-// pauseCollector keeps the garbage collector from running until the function it gives is called. Nearly all that resolving
-// and compiling make stays until the end of the process, and marking it over and over would cost more than making it.
+// pauseCollector keeps the garbage collector from running until the function it gives is called. Nearly all that decoding,
+// resolving and compiling make stays until the end of the process, and marking it over and over would cost more than making it.
 func pauseCollector() (resume func()) {
 	percent := debug.SetGCPercent(-1)
 	return func() { debug.SetGCPercent(percent) }

@@ -44,28 +44,28 @@ func (r *reader) key(u *unit) Key {
 }
 
 // read reads a unit, from the cache if it is there. Only documents without a finding are kept there: what is wrong with
-// one is found anew each time.
+// one is found anew each time. Nor are those of kinds that are not read: they may be Secrets, of which not even a digest
+// should be left lying about.
 func (r *reader) read(u *unit) found {
 	if r.cache == nil {
 		return r.decodeUnit(u)
 	}
 	key := r.key(u)
 	if value, ok := r.cache.Get(key); ok {
-		f, ok := r.recall(u, value)
-		if ok && (len(f.skipped) == 0 || !r.strict) {
+		if f, ok := r.recall(u, value); ok {
 			return f
 		}
 	}
 	f := r.decodeUnit(u)
-	if len(f.diags) == 0 && !f.broken {
+	if len(f.diags) == 0 && len(f.skipped) == 0 && !f.broken {
 		r.cache.Put(key, func() []byte { return r.memo.encode(u, &f) })
 	}
 	return f
 }
 
 // The encoding of what a unit held, "memo" for short: objects, each with its kind, its place, its fields by the types'
-// own description and the places of its list items; and the names of what was skipped. Numbers are varints, a field that
-// is zero is not there, strings are as they are. Lines count from the unit's first.
+// own description and the places of its list items. Numbers are varints, a field that is zero is not there, strings are
+// as they are. Lines count from the unit's first.
 
 // memoKinds number the kinds.
 var memoKinds = [...]string{"Service", "EndpointSlice", "Endpoints", "Pod", "Node"}

@@ -35,9 +35,6 @@ func (r *reader) recall(u *unit, memo string) (found, bool) {
 			}
 		}
 	}
-	for range m.count() {
-		f.skipped = append(f.skipped, m.string())
-	}
 	return f, !m.bad && m.rest == ""
 }
 

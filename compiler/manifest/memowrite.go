@@ -25,10 +25,6 @@ func (w *memoWriter) encode(u *unit, f *found) []byte {
 	for _, object := range f.objects {
 		w.object(u, object)
 	}
-	w.uint(uint64(len(f.skipped)))
-	for _, name := range f.skipped {
-		w.string(name)
-	}
 	if w.failed {
 		return nil
 	}
