@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/svcctl/svcctl/compiler/manifest"
 )
@@ -41,25 +43,91 @@ func Read(ctx context.Context, paths []string, opts Options) ([]manifest.Source,
 	for _, p := range paths {
 		r.path(p)
 	}
-	if err := ctx.Err(); err != nil {
+	r.readAll()
+	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if len(r.errs) > 0 {
-		return nil, errors.Join(r.errs...)
+	var (
+		sources []manifest.Source
+		errs    []error
+	)
+	for i := range r.inputs {
+		in := &r.inputs[i]
+		if in.err != nil {
+			errs = append(errs, in.err)
+			continue
+		}
+		sources = append(sources, manifest.Source{Name: in.name, Data: in.data})
 	}
-	return r.sources, nil
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return sources, nil
 }
 
+// reader finds what there is to read, in order, and then reads it.
 type reader struct {
 	ctx       context.Context
 	opts      Options
 	stdinRead bool
-	sources   []manifest.Source
-	errs      []error
+	inputs    []input
+}
+
+// input is a file to read, or what is wrong with a path.
+type input struct {
+	name  string
+	stdin bool
+	data  []byte
+	err   error
 }
 
 func (r *reader) fail(format string, args ...any) {
-	r.errs = append(r.errs, fmt.Errorf(format, args...))
+	r.inputs = append(r.inputs, input{err: fmt.Errorf(format, args...)})
+}
+
+// readers is how many files are read at a time. Ten thousand small files are mostly waiting for the kernel, and for the
+// disk where they are not in memory.
+const readers = 8
+
+// readAll reads the inputs. It does so beside the caller because a read from a pipe cannot be interrupted: when the context
+// ends first, the read is left behind, and ends with the process.
+func (r *reader) readAll() {
+	var (
+		next atomic.Int64
+		wg   sync.WaitGroup
+	)
+	inputs := r.inputs
+	for range min(readers, len(inputs)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(inputs) && r.ctx.Err() == nil; i = next.Add(1) - 1 {
+				r.read(&inputs[i])
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-r.ctx.Done():
+	case <-done:
+	}
+}
+
+func (r *reader) read(in *input) {
+	if in.err != nil {
+		return
+	}
+	var err error
+	if in.stdin {
+		in.data, err = io.ReadAll(r.opts.Stdin)
+	} else {
+		in.data, err = os.ReadFile(in.name)
+	}
+	if err != nil {
+		in.err = fmt.Errorf("the path %q cannot be read: %w", in.name, cause(err))
+	}
 }
 
 // path reads one argument.
@@ -90,40 +158,18 @@ func (r *reader) stdin() {
 		return
 	}
 	r.stdinRead = true
-	r.add(StdinName, func() ([]byte, error) { return io.ReadAll(r.opts.Stdin) })
+	r.inputs = append(r.inputs, input{name: StdinName, stdin: true})
 }
 
-func (r *reader) file(p string) { r.add(p, func() ([]byte, error) { return os.ReadFile(p) }) }
-
-// add reads one source. The read runs beside the caller because a read from a pipe cannot be interrupted: when the
-// context ends first, the read is left behind, and ends with the process.
-func (r *reader) add(name string, read func() ([]byte, error)) {
-	type result struct {
-		data []byte
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		data, err := read()
-		done <- result{data, err}
-	}()
-	select {
-	case <-r.ctx.Done():
-	case res := <-done:
-		if res.err != nil {
-			r.fail("the path %q cannot be read: %w", name, cause(res.err))
-			return
-		}
-		r.sources = append(r.sources, manifest.Source{Name: name, Data: res.data})
-	}
-}
+// file adds a file to what is to be read.
+func (r *reader) file(p string) { r.inputs = append(r.inputs, input{name: p}) }
 
 // directory reads the manifests of a directory that was named as an argument. One without any is an error: it is far
 // more often a wrong path or an empty mount than a wish to apply nothing.
 func (r *reader) directory(dir string) {
-	sources, errs := len(r.sources), len(r.errs)
+	inputs := len(r.inputs)
 	subdirectories := r.entries(dir)
-	if len(r.sources) > sources || len(r.errs) > errs || r.ctx.Err() != nil {
+	if len(r.inputs) > inputs || r.ctx.Err() != nil {
 		return
 	}
 	hint := ""
@@ -152,13 +198,17 @@ func (r *reader) entries(dir string) (subdirectories bool) {
 				r.entries(p)
 			}
 		case slices.Contains(Extensions, strings.ToLower(filepath.Ext(p))):
-			r.entry(p)
+			if e.Type().IsRegular() {
+				r.file(p)
+			} else {
+				r.entry(p)
+			}
 		}
 	}
 	return subdirectories
 }
 
-// entry reads one entry of a directory. Nobody named it, so what is not a plain file is refused unopened: opening a named
+// entry reads one entry of a directory that may not be a plain file. Nobody named it, so what is not one is refused unopened: opening a named
 // pipe would wait for its writer.
 func (r *reader) entry(p string) {
 	info, err := os.Stat(p)
