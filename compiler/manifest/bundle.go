@@ -61,20 +61,31 @@ func sorted[T any](objects []*Object[T], diags *diag.List) []*Object[T] {
 		given  int
 		object *Object[T]
 	}
-	namespaces := map[string][]entry{}
-	for i, o := range objects {
-		namespaces[o.Ref.Namespace] = append(namespaces[o.Ref.Namespace], entry{o.Ref.Name, i, o})
+	namespaces := map[string]int{} // how many objects; then where the next one goes
+	for _, o := range objects {
+		namespaces[o.Ref.Namespace]++
 	}
-	entries := make([]entry, 0, len(objects))
-	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
-		first := len(entries)
-		entries = append(entries, namespaces[namespace]...)
-		slices.SortFunc(entries[first:], func(d, e entry) int {
+	names := slices.Sorted(maps.Keys(namespaces))
+	first := 0
+	for _, namespace := range names {
+		first, namespaces[namespace] = first+namespaces[namespace], first
+	}
+	entries := make([]entry, len(objects))
+	for i, o := range objects {
+		at := namespaces[o.Ref.Namespace]
+		entries[at] = entry{o.Ref.Name, i, o}
+		namespaces[o.Ref.Namespace] = at + 1
+	}
+	first = 0
+	for _, namespace := range names {
+		end := namespaces[namespace]
+		slices.SortFunc(entries[first:end], func(d, e entry) int {
 			if c := strings.Compare(d.name, e.name); c != 0 {
 				return c
 			}
 			return cmp.Or(d.object.Pos.Compare(e.object.Pos), cmp.Compare(d.given, e.given))
 		})
+		first = end
 	}
 	kept := objects[:0]
 	for i := range entries {

@@ -14,7 +14,7 @@ func CheckParts(t *testing.T, text string) {
 	}
 	var got []document
 	for _, p := range parts {
-		splitDocuments(p.file, p.text, p.line, func(d document) { got = append(got, d) })
+		splitDocuments(p.file, p.text, p.line, func(d document, _ bool) { got = append(got, d) })
 	}
 	if want := documentsOf("x", text); !slices.Equal(got, want) {
 		t.Errorf("%d documents in %d parts, want %d", len(got), len(parts), len(want))

@@ -79,18 +79,21 @@ func isDash(rest string) bool {
 	return rest[0] == '-' && (len(rest) == 1 || strings.IndexByte(" \r\n", rest[1]) >= 0)
 }
 
+// itemsKey is how the line above the items of a List begins.
+const itemsKey = "items:"
+
 // itemsLine gives the offset after the line "items:" in the first column.
 func itemsLine(text string) (int, bool) {
 	at := 0
-	if !strings.HasPrefix(text, "items:") {
-		i := strings.Index(text, "\nitems:")
+	if !strings.HasPrefix(text, itemsKey) {
+		i := strings.Index(text, "\n"+itemsKey)
 		if i < 0 {
 			return 0, false
 		}
 		at = i + 1
 	}
 	next := lineAfter(text, at)
-	return next, strings.TrimRight(text[at:next], " \r\n") == "items:"
+	return next, strings.TrimRight(text[at:next], " \r\n") == itemsKey
 }
 
 // lineAfter gives the offset of the line after the one at offset at.

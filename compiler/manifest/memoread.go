@@ -13,46 +13,48 @@ import (
 	"github.com/svcctl/svcctl/compiler/diag"
 )
 
-// memoReader reads memos. Strings are pieces of the memo. Whatever the memo, what is allocated is in proportion to its
-// length: every element takes a byte of it at least.
+// memoReader reads memos, one after another. Strings are pieces of the memo. Whatever the memo, what is allocated is in
+// proportion to its length: every element takes a byte of it at least.
 type memoReader struct {
+	memo  string
+	at    int // what was read of it
 	slabs *slabs
-	rest  string
 	depth int
 	bad   bool // it is no memo
 }
 
 // recall gives what a unit held by its memo, if it is one.
 func (r *reader) recall(u *unit, memo string) (found, bool) {
-	m := memoReader{slabs: &r.slabs, rest: memo}
+	m := &r.recalled
+	*m = memoReader{memo: memo, slabs: &r.slabs}
 	var f found
 	if n := m.count(); n > 0 {
 		f.objects = make([]any, 0, min(n, 64))
-		for range n {
+		for i := 0; i < n && !m.bad; i++ {
 			m.object(u, &f)
-			if m.bad {
-				break
-			}
 		}
 	}
-	return f, !m.bad && m.rest == ""
+	return f, !m.bad && m.at == len(m.memo)
 }
 
 // fail ends reading.
-func (m *memoReader) fail() { m.bad, m.rest = true, "" }
+func (m *memoReader) fail() { m.bad, m.at = true, len(m.memo) }
 
 func (m *memoReader) uint() uint64 {
-	if m.rest != "" && m.rest[0] < 0x80 {
-		n := m.rest[0]
-		m.rest = m.rest[1:]
-		return uint64(n)
+	if m.at < len(m.memo) && m.memo[m.at] < 0x80 {
+		m.at++
+		return uint64(m.memo[m.at-1])
 	}
+	return m.longUint()
+}
+
+func (m *memoReader) longUint() uint64 {
 	var n uint64
-	for i := range min(len(m.rest), 10) {
-		c := m.rest[i]
+	for i := range min(len(m.memo)-m.at, 10) {
+		c := m.memo[m.at+i]
 		n |= uint64(c&0x7f) << (7 * i)
 		if c < 0x80 {
-			m.rest = m.rest[i+1:]
+			m.at += i + 1
 			return n
 		}
 	}
@@ -78,7 +80,7 @@ func (m *memoReader) small() int32 {
 // count reads how many things follow, each of a byte at least.
 func (m *memoReader) count() int {
 	n := m.uint()
-	if n > uint64(len(m.rest)) {
+	if n > uint64(len(m.memo)-m.at) {
 		m.fail()
 		return 0
 	}
@@ -90,7 +92,7 @@ func (m *memoReader) length() (n int, ok bool) {
 	switch n := m.uint(); {
 	case n == 0:
 		return 0, false
-	case n-1 > uint64(len(m.rest)):
+	case n-1 > uint64(len(m.memo)-m.at):
 		m.fail()
 		return 0, false
 	default:
@@ -100,9 +102,8 @@ func (m *memoReader) length() (n int, ok bool) {
 
 func (m *memoReader) string() string {
 	n := m.count()
-	s := m.rest[:n]
-	m.rest = m.rest[n:]
-	return s
+	m.at += n
+	return m.memo[m.at-n : m.at]
 }
 
 func (m *memoReader) bool() bool {
@@ -330,8 +331,8 @@ func (m *memoReader) rare(info *typeInfo, v reflect.Value) {
 		v.SetFloat(math.Float64frombits(m.uint()))
 	case bytesShape:
 		if n, ok := m.length(); ok {
-			v.SetBytes([]byte(m.rest[:n]))
-			m.rest = m.rest[n:]
+			m.at += n
+			v.SetBytes([]byte(m.memo[m.at-n : m.at]))
 		}
 	case jsonShape:
 		if v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON([]byte(m.string())) != nil {

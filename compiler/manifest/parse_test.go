@@ -208,7 +208,12 @@ func FuzzCut(f *testing.F) {
 }
 
 func documentsOf(file, text string) (docs []document) {
-	splitDocuments(file, text, 1, func(d document) { docs = append(docs, d) })
+	splitDocuments(file, text, 1, func(d document, items bool) {
+		docs = append(docs, d)
+		if _, is := itemsLine(d.text); is && !items {
+			panic("items overlooked: " + d.text)
+		}
+	})
 	return docs
 }
 

@@ -31,6 +31,8 @@ type reader struct {
 	item    []int32 // the way to the current object in a List that is parsed whole
 	scratch []byte
 	memo    memoWriter
+	// recalled reads what the cache gives.
+	recalled memoReader
 }
 
 // decodeUnit decodes a unit.

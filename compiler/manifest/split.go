@@ -13,18 +13,21 @@ type document struct {
 	line, column int32 // where text begins in the file, from 1
 }
 
-// splitDocuments cuts a file at its document markers. It looks at the beginnings of lines only: YAML (§9.1.2) allows a
+// splitDocuments cuts a file at its document markers, and says of each document whether a line of it begins with "items:",
+// as that of a List does. It looks at the beginnings of lines only: YAML (§9.1.2) allows a
 // marker nowhere else, and no scalar may contain one.
-func splitDocuments(file, text string, line int32, add func(document)) {
+func splitDocuments(file, text string, line int32, add func(d document, items bool)) {
 	start, startLine := 0, line
 	begun := false // a marker or content was seen since start
+	items := false
 	emit := func(end int) {
 		if begun {
-			add(document{file, text[start:end], startLine, 1})
+			add(document{file, text[start:end], startLine, 1}, items)
 		}
-		begun = false
+		begun, items = false, false
 	}
 	for at := 0; at < len(text); line++ {
+		items = items || text[at] == itemsKey[0] && strings.HasPrefix(text[at:], itemsKey)
 		if begun && !mayBeMarker(text[at]) {
 			// Nearly every line: within a document only markers matter.
 			i := strings.IndexByte(text[at:], '\n')

@@ -90,19 +90,22 @@ func appendParts(parts []part, file document) []part {
 // cut cuts a part into units.
 func (p *part) cut() {
 	p.units = make([]unit, 0, 1+len(p.text)/typicalUnit)
-	splitDocuments(p.file, p.text, p.line, func(piece document) {
-		if !isJSON(piece.text) {
+	splitDocuments(p.file, p.text, p.line, func(piece document, items bool) {
+		switch {
+		case isJSON(piece.text):
+			for _, d := range cutValues(piece) {
+				p.add(d)
+			}
+		case items:
 			p.add(piece)
-			return
-		}
-		for _, d := range cutValues(piece) {
-			p.add(d)
+		default:
+			p.units = append(p.units, unit{document: piece})
 		}
 	})
 	p.results = make([]found, len(p.units))
 }
 
-// add adds a document.
+// add adds a document that may be a List.
 func (p *part) add(d document) {
 	first := len(p.units)
 	if p.units = appendUnits(p.units, d); len(p.units) > first+1 {
