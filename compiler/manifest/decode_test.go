@@ -151,3 +151,20 @@ func TestDecodeParallel(t *testing.T) {
 		t.Errorf("sources in reverse:\n%s\nin order:\n%s", got, want)
 	}
 }
+
+// Of an object given twice the first by place is kept, whichever source came first, and however many there are.
+func TestDecodeTwice(t *testing.T) {
+	var sources []manifest.Source
+	for i := range 40 {
+		sources = append(sources, manifest.Source{
+			Name: fmt.Sprintf("%02d.yaml", 39-i), Data: []byte("apiVersion: v1\nkind: Service\nmetadata: {name: a}\n"),
+		})
+	}
+	b, diags := manifest.Decode(sources, manifest.Options{})
+	if len(b.Services) != 1 || b.Services[0].Pos.File != "00.yaml" {
+		t.Errorf("kept %d, the first from %v", len(b.Services), b.Services[0].Pos)
+	}
+	if len(diags) != 39 || diags[0].Pos.File != "01.yaml" || !strings.Contains(diags[0].Message, "first given at 00.yaml:1") {
+		t.Errorf("%d findings, the first %v", len(diags), diags[0])
+	}
+}

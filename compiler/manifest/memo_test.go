@@ -215,3 +215,20 @@ func FuzzCache(f *testing.F) {
 		decodeThrice(t, []manifest.Source{{Name: "x.yaml", Data: data, FirstLine: 3}}, manifest.Options{})
 	})
 }
+
+// The same item in another column of the same text is another document: the places on its first line are others.
+func TestCacheColumns(t *testing.T) {
+	const item = `{"apiVersion":"v1","kind":"Service","metadata":{"name":"a"},"spec":{"ports":[{"port":80}]}}`
+	opts := manifest.Options{Cache: newMemory()}
+	for _, before := range []string{`{"apiVersion":"v1","kind":"List","items":[`, `{"kind":"List","apiVersion":"v1", "items": [  `} {
+		text := before + item + "]}"
+		b, diags := manifest.Decode([]manifest.Source{{Name: "x", Data: []byte(text)}}, opts)
+		if len(diags) > 0 {
+			t.Fatal(diags)
+		}
+		port := b.Services[0].At("spec.ports[0]")
+		if want := int32(len(before) + strings.Index(item, `{"port"`) + 1); b.Services[0].Pos.Column != int32(len(before)+1) || port.Column != want {
+			t.Errorf("at %v, its port at %v, want column %d", b.Services[0].Pos, port, want)
+		}
+	}
+}

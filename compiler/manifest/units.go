@@ -66,7 +66,8 @@ func readSources(sources []Source, opts Options) (parts []part, diags diag.List)
 
 func newReader(opts Options) *reader { return &reader{strict: opts.Strict, cache: opts.Cache} }
 
-// appendParts adds the file as parts. They end where a document certainly ends: at a marker after a line of content.
+// appendParts adds the file as parts. They end where a document certainly ends: at a marker after a line of content or
+// another marker.
 func appendParts(parts []part, file document) []part {
 	c := newCursor(&file)
 	for end := partSize; end < len(file.text); {
@@ -76,7 +77,7 @@ func appendParts(parts []part, file document) []part {
 		}
 		at := end + i + 1
 		before := strings.TrimPrefix(file.text[strings.LastIndexByte(file.text[:at-1], '\n')+1:at], byteOrderMark)
-		if !isMarker(file.text[at:], "---") || isMarker(before, "...") || !hasContent(before) {
+		if !isMarker(file.text[at:], "---") || !hasContent(before) {
 			end = at
 			continue
 		}
