@@ -186,7 +186,7 @@ func FuzzMemo(f *testing.F) {
 		}
 	}
 	text := generated(1)
-	f.Fuzz(func(t *testing.T, value string) {
+	f.Fuzz(func(_ *testing.T, value string) {
 		b, _ := manifest.Decode([]manifest.Source{{Name: "x.yaml", Data: text}}, manifest.Options{Cache: always(value)})
 		for _, o := range b.Services {
 			o.At("spec.ports[0].port")

@@ -121,7 +121,7 @@ func (c *Cache) Save(now time.Time) error {
 	if !c.worthSaving(today) {
 		return nil
 	}
-	return write(c.path, c.build, c.entries(today))
+	return write(c.path, c.build, c.entries(today), now)
 }
 
 // worthSaving reports whether enough is new, or what is used was last seen long ago.

@@ -38,7 +38,7 @@ func readFile(path, build string) (*pack, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -72,7 +72,7 @@ func checkOwner(info fs.FileInfo) error {
 const abandoned = time.Minute
 
 // write writes the file. If another process is doing so at the moment it is left to that.
-func write(path, build string, entries []entry) error {
+func write(path, build string, entries []entry, now time.Time) error {
 	if build == "" {
 		return nil
 	}
@@ -80,7 +80,7 @@ func write(path, build string, entries []entry) error {
 		return fmt.Errorf("writing the cache: %w", err)
 	}
 	draft := path + ".new"
-	f, err := create(draft)
+	f, err := create(draft, now)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
@@ -99,14 +99,14 @@ func write(path, build string, entries []entry) error {
 }
 
 // create creates a draft. One name is enough: it also keeps two processes from writing at a time.
-func create(draft string) (*os.File, error) {
+func create(draft string, now time.Time) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	f, err := os.OpenFile(draft, flags, 0o600)
 	if !errors.Is(err, fs.ErrExist) {
 		return f, err
 	}
 	info, statErr := os.Lstat(draft)
-	if statErr != nil || time.Since(info.ModTime()) < abandoned {
+	if statErr != nil || now.Sub(info.ModTime()) < abandoned {
 		return nil, err
 	}
 	if err := os.Remove(draft); err != nil {
