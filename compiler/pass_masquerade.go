@@ -16,7 +16,9 @@ func addMasquerade(st *state) {
 		st.addChain(fs, chainMasqAlways, nil, nil, rule(graph.Masquerade{}))
 		st.addChain(fs, chainMasqOffCluster, nil, nil, rule(
 			graph.MatchSet{X: graph.CtOriginalSource, Not: true, Set: setClusterCIDRs}, graph.Masquerade{}))
+		// What comes from an address of the pods' is a pod's to kube-proxy, also where the node has that address.
 		st.addChain(fs, chainMasqNodeLocal, nil, nil, rule(
+			graph.MatchSet{X: graph.SourceAddr, Not: true, Set: setClusterCIDRs},
 			graph.Match{X: graph.FibType{Of: graph.SourceAddr}, Value: graph.AddrTypeLocal}, graph.Masquerade{}))
 
 		shadows := nodePortShadows(fs)

@@ -10,7 +10,7 @@ import (
 // The names of the program. They are what `nft list ruleset` shows and what operators script against: changing one
 // changes the interface.
 const (
-	setClusterCIDRs        = "cluster-cidrs"
+	setClusterCIDRs        = graph.ClusterCIDRsSet
 	setServiceCIDRs        = "service-cidrs"
 	mapAffinityTimeouts    = "affinity-timeouts"
 	mapMasqueradeServices  = "masquerade-services"

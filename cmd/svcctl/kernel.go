@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/svcctl/svcctl/compiler/graph"
@@ -175,8 +176,18 @@ func (t *target) towards(desired *graph.Ruleset) planner {
 		if len(t.foreign) > 0 {
 			return plan.ReplaceAll(observed, desired)
 		}
-		return plan.Diff(observed, desired)
+		return plan.Diff(observed, desired, t.local()...)
 	}
+}
+
+// local gives the node's addresses. Without them the node is taken for a client from outside, and may lose the endpoint
+// that is remembered for it: no reason to refuse an apply.
+func (t *target) local() []netip.Addr {
+	addrs, err := nft.LocalAddrs(t.cli.config.Netns)
+	if err != nil {
+		t.cli.log.Warn("the node's own addresses are not known", "error", err)
+	}
+	return addrs
 }
 
 // plan observes the kernel and makes a plan from what is there.
@@ -247,7 +258,7 @@ func (t *target) forgetOnce(ctx context.Context, ch *change, desired *graph.Rule
 	if err != nil {
 		return err
 	}
-	p := plan.StaleAffinity(st.Ruleset, desired)
+	p := plan.StaleAffinity(st.Ruleset, desired, t.local()...)
 	if p.Empty() {
 		return nil
 	}
@@ -260,10 +271,12 @@ func (t *target) forgetOnce(ctx context.Context, ch *change, desired *graph.Rule
 	return nil
 }
 
+// removesEndpoints reports whether a plan keeps some client from an endpoint that it may have had: because the endpoint
+// goes, or because another chain chooses for its service.
 func removesEndpoints(p *plan.Plan) bool {
 	for i := range p.Tables {
 		for _, e := range p.Tables[i].Elements {
-			if e.Set.Name == graph.EndpointsMap && e.Del.Len() > 0 {
+			if (e.Set.Name == graph.EndpointsMap || e.Set.Name == graph.ServicesMap) && e.Del.Len() > 0 {
 				return true
 			}
 		}

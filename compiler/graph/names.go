@@ -1,11 +1,12 @@
 package graph
 
-// The names that more than one phase knows: the compiler fills these maps, and plan has to see that nobody is remembered
-// at an endpoint that is gone, nor stays connected to it.
+// The names that more than one phase knows: the compiler fills these, and plan has to see that nobody is remembered at
+// an endpoint that is gone or not for them, nor stays connected to it.
 const (
 	ServicesMap          = "services"             // service address → shape
 	EndpointsMap         = "endpoints"            // service address and slot → endpoint
 	AffinityMap          = "affinity"             // client and service address → endpoint; written by the packet path
 	NoEndpointsMap       = "no-endpoint-services" // service address that no endpoint can take → refused or dropped
+	ClusterCIDRsSet      = "cluster-cidrs"        // whose source addresses are pods'
 	NodePortAddressesSet = "node-port-addresses"  // those of the node's own addresses that have node ports
 )

@@ -10,16 +10,20 @@ import (
 	"github.com/svcctl/svcctl/compiler/graph"
 )
 
-// StaleAffinity gives the removal of every remembered client whose endpoint is gone. [Diff] includes it; it has to be
-// asked for once more after the commit, because until then the packet path goes on learning.
-func StaleAffinity(observed, desired *graph.Ruleset) *Plan {
+// StaleAffinity gives the removal of every client that is remembered at an endpoint which it would not be sent to now: the
+// endpoint is gone, or the traffic policy Local keeps it from this client. [Diff] includes it; it has to be asked for once
+// more after the commit, because until then the packet path goes on learning.
+//
+// own are the node's addresses. The node itself may use endpoints that Local keeps from clients outside; a client whose
+// address is in own, or the one it sent to, is the node.
+func StaleAffinity(observed, desired *graph.Ruleset, own ...netip.Addr) *Plan {
 	p := &Plan{}
 	for _, want := range desired.Tables {
 		was := observed.Table(want.Family)
 		if was == nil {
 			continue
 		}
-		if e := staleAffinity(was, want); e.Del.Len() > 0 {
+		if e := staleAffinity(was, want, own); e.Del.Len() > 0 {
 			p.Tables = append(p.Tables, TableChange{
 				Op: Update, Family: want.Family, Name: want.Name, Elements: []ElementChange{e},
 			})
@@ -28,15 +32,15 @@ func StaleAffinity(observed, desired *graph.Ruleset) *Plan {
 	return p
 }
 
-func staleAffinity(was, want *graph.Table) ElementChange {
+func staleAffinity(was, want *graph.Table, own []netip.Addr) ElementChange {
 	learnt, set := was.Set(graph.AffinityMap), want.Set(graph.AffinityMap)
 	if learnt == nil || set == nil || learnt.Elements.Len() == 0 {
 		return ElementChange{}
 	}
 	c := ElementChange{Set: set}
-	known := endpointIndex{table: want, byService: map[graph.Key]map[netip.AddrPort]bool{}}
+	known := newEndpointIndex(want, own)
 	for e := range learnt.Elements.All() {
-		if !known.has(e) {
+		if !known.has(&e) {
 			c.Del.Append(e)
 		}
 	}
@@ -45,7 +49,7 @@ func staleAffinity(was, want *graph.Table) ElementChange {
 
 // keptElements gives what the packet path has put into the dynamic sets of a table and what fits into those of another:
 // elements of the same type, of endpoints that are still there, as many as there is room for, the youngest first.
-func keptElements(was, want *graph.Table) []KeptElements {
+func keptElements(was, want *graph.Table, own []netip.Addr) []KeptElements {
 	var out []KeptElements
 	for _, s := range want.Sets {
 		old := was.Set(s.Name)
@@ -53,10 +57,10 @@ func keptElements(was, want *graph.Table) []KeptElements {
 			continue
 		}
 		k := KeptElements{Set: s}
-		known := endpointIndex{table: want, byService: map[graph.Key]map[netip.AddrPort]bool{}}
+		known := newEndpointIndex(want, own)
 		var places []int
 		for i := range old.Elements.Len() {
-			if s.Name != graph.AffinityMap || known.has(old.Elements.At(i)) {
+			if e := old.Elements.At(i); s.Name != graph.AffinityMap || known.has(&e) {
 				places = append(places, i)
 			}
 		}
@@ -90,43 +94,4 @@ func youngest(places []int, lifetimes []graph.Lifetime, n int) []int {
 	places = places[:n]
 	slices.Sort(places)
 	return places
-}
-
-// endpointIndex answers whether an affinity element points at an endpoint that its service still has. It looks up only
-// the services that are asked for: few clients need not cost a walk over all endpoints.
-type endpointIndex struct {
-	table     *graph.Table
-	byService map[graph.Key]map[netip.AddrPort]bool
-}
-
-func (x endpointIndex) has(e graph.Element) bool {
-	service := graph.Key{Addr: e.Key.Peer, Proto: e.Key.Proto, Port: e.Key.Port}
-	if s := x.table.Set(graph.ServicesMap); s != nil {
-		if _, ok := s.Find(service); !ok {
-			// The client sent to one of the node's own addresses: a node port.
-			service.Addr = x.table.Family.Unspecified()
-		}
-	}
-	endpoints, ok := x.byService[service]
-	if !ok {
-		endpoints = x.collect(service)
-		x.byService[service] = endpoints
-	}
-	return endpoints[netip.AddrPortFrom(e.Data.Addr, e.Data.Port)]
-}
-
-func (x endpointIndex) collect(service graph.Key) map[netip.AddrPort]bool {
-	out := map[netip.AddrPort]bool{}
-	s := x.table.Set(graph.EndpointsMap)
-	if s == nil {
-		return out
-	}
-	for e := range s.From(service) {
-		k := e.Key
-		if k.Addr != service.Addr || k.Proto != service.Proto || k.Port != service.Port {
-			break
-		}
-		out[netip.AddrPortFrom(e.Data.Addr, e.Data.Port)] = true
-	}
-	return out
 }

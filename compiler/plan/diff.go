@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
 
@@ -12,8 +13,8 @@ import (
 // kernel does not give a set another size, a set that is large enough for its elements stays as it is.
 //
 // The elements of dynamic maps are the packet path's own. The Plan only removes those that remember an endpoint which is
-// gone: see [StaleAffinity].
-func Diff(observed, desired *graph.Ruleset) *Plan {
+// gone; own are the node's addresses: see [StaleAffinity].
+func Diff(observed, desired *graph.Ruleset, own ...netip.Addr) *Plan {
 	p := &Plan{}
 	for _, f := range graph.Families {
 		was, want := observed.Table(f), desired.Table(f)
@@ -25,10 +26,10 @@ func Diff(observed, desired *graph.Ruleset) *Plan {
 			p.Tables = append(p.Tables, build(Create, want))
 		case mustReplace(was, want, observed.FixedSizes):
 			c := build(Replace, want)
-			c.Keep = keptElements(was, want)
+			c.Keep = keptElements(was, want, own)
 			p.Tables = append(p.Tables, c)
 		default:
-			if c := update(was, want, observed.FixedSizes); !c.empty() {
+			if c := update(was, want, own, observed.FixedSizes); !c.empty() {
 				p.Tables = append(p.Tables, c)
 			}
 		}
@@ -108,7 +109,7 @@ func sameType(a, b *graph.Set) bool {
 		a.Interval == b.Interval && a.Dynamic == b.Dynamic && a.Timeout == b.Timeout
 }
 
-func update(was, want *graph.Table, fixedSizes bool) TableChange {
+func update(was, want *graph.Table, own []netip.Addr, fixedSizes bool) TableChange {
 	c := TableChange{Op: Update, Family: want.Family, Name: want.Name}
 	for _, s := range want.Sets {
 		old := was.Set(s.Name)
@@ -122,7 +123,7 @@ func update(was, want *graph.Table, fixedSizes bool) TableChange {
 			c.Elements = append(c.Elements, e)
 		}
 	}
-	if e := staleAffinity(was, want); e.Del.Len() > 0 {
+	if e := staleAffinity(was, want, own); e.Del.Len() > 0 {
 		c.Elements = append(c.Elements, e)
 	}
 	for _, ch := range want.Chains {

@@ -190,12 +190,12 @@ func learn(r *rand.Rand, rs *graph.Ruleset) *graph.Ruleset {
 		if s == nil {
 			continue
 		}
-		s.Elements, s.Lifetimes = graph.Elements{}, nil
+		if s.Elements, s.Lifetimes = (graph.Elements{}), nil; !s.Timeout {
+			continue // svcctl has no such map: whether its elements stay depends on how the table changes
+		}
 		for port := range uint16(r.IntN(5)) {
 			s.Elements.Append(graph.Element{Key: graph.Key{Addr: t.Family.Unspecified(), Proto: graph.TCP, Port: port}})
-			if s.Timeout {
-				s.Lifetimes = append(s.Lifetimes, graph.Lifetime{Timeout: time.Hour, Expires: time.Duration(r.Int64N(int64(time.Hour)))})
-			}
+			s.Lifetimes = append(s.Lifetimes, graph.Lifetime{Timeout: time.Hour, Expires: time.Duration(r.Int64N(int64(time.Hour)))})
 		}
 	}
 	return rs
@@ -345,10 +345,15 @@ func TestReplaceKeepsClients(t *testing.T) {
 	table := func(edit func(t *graph.Table, affinity *graph.Set)) *graph.Ruleset {
 		affinity := &graph.Set{Name: graph.AffinityMap, Key: client, Data: data, Dynamic: true, Timeout: true, Size: 4}
 		t := &graph.Table{Name: "t", Sets: []*graph.Set{
-			{Name: graph.ServicesMap, Key: services, Elements: graph.ElementsOf([]graph.Element{{Key: service}})},
+			{Name: graph.ServicesMap, Key: services, Elements: graph.ElementsOf([]graph.Element{
+				{Key: service, Data: graph.Data{Verdict: graph.Verdict{Op: graph.Goto, Chain: "random-1"}}},
+			})},
 			{Name: graph.EndpointsMap, Elements: graph.ElementsOf([]graph.Element{{Key: service, Data: graph.Data{Addr: addr("10.1.1.2"), Port: 80}}})},
 			affinity,
 		}}
+		t.Chains = []*graph.Chain{{Name: "random-1", Rules: []graph.Rule{{Stmts: []graph.Stmt{
+			graph.DNAT{X: graph.Concat{graph.DestAddr, graph.Numgen{Mod: 1}}, Map: graph.EndpointsMap},
+		}}}}}
 		edit(t, affinity)
 		return &graph.Ruleset{Tables: []*graph.Table{t}}
 	}
@@ -419,29 +424,68 @@ func TestStaleAffinity(t *testing.T) {
 			Data: data(endpoint),
 		}
 	}
-	desired := &graph.Ruleset{Tables: []*graph.Table{{Name: "t", Sets: []*graph.Set{
-		{Name: graph.ServicesMap, Elements: graph.ElementsOf([]graph.Element{{Key: nodePort}, {Key: service}})},
-		{Name: graph.EndpointsMap, Elements: graph.ElementsOf([]graph.Element{
-			{Key: slot(nodePort, 32768), Data: data("10.1.2.2")},
-			{Key: slot(service, 0), Data: data("10.1.1.2")},
-			{Key: slot(service, 3), Data: data("10.1.2.2")},
-		})},
-		{Name: graph.AffinityMap, Dynamic: true},
-	}}}}
+	chain := func(name string) graph.Data { return graph.Data{Verdict: graph.Verdict{Op: graph.Goto, Chain: name}} }
+	rule := func(stmts ...graph.Stmt) graph.Rule { return graph.Rule{Stmts: stmts} }
+	to := func(name string) graph.Stmt { return graph.Do{Verdict: chain(name).Verdict} }
+	draw := func(mod, offset uint32) graph.Rule {
+		return rule(graph.DNAT{X: graph.Concat{graph.DestAddr, graph.Numgen{Mod: mod, Offset: offset}}, Map: graph.EndpointsMap})
+	}
+	desired := &graph.Ruleset{Tables: []*graph.Table{{
+		Name: "t",
+		Sets: []*graph.Set{
+			{Name: graph.ClusterCIDRsSet, Interval: true, Elements: graph.ElementsOf([]graph.Element{
+				{Key: graph.Key{Addr: addr("10.1.0.0"), RangeTo: addr("10.1.255.255")}},
+			})},
+			{Name: graph.ServicesMap, Elements: graph.ElementsOf([]graph.Element{
+				{Key: nodePort, Data: chain("affinity-local")}, {Key: service, Data: chain("affinity-everywhere")},
+			})},
+			{Name: graph.EndpointsMap, Elements: graph.ElementsOf([]graph.Element{
+				{Key: slot(nodePort, 0), Data: data("10.1.2.2")},
+				{Key: slot(nodePort, 1), Data: data("10.1.4.2")},
+				{Key: slot(nodePort, 32768), Data: data("10.1.2.2")},
+				{Key: slot(service, 0), Data: data("10.1.1.2")},
+				{Key: slot(service, 3), Data: data("10.1.2.2")},
+				{Key: slot(service, 32768), Data: data("10.1.5.2")},
+			})},
+			{Name: graph.AffinityMap, Dynamic: true},
+		},
+		Chains: []*graph.Chain{
+			{Name: "everywhere", Rules: []graph.Rule{draw(4, 0), draw(1, 0)}},
+			{Name: "here", Rules: []graph.Rule{draw(1, 32768)}},
+			{Name: "local", Rules: []graph.Rule{
+				rule(graph.MatchSet{X: graph.SourceAddr, Set: graph.ClusterCIDRsSet}, to("everywhere")),
+				rule(graph.Match{X: graph.FibType{Of: graph.SourceAddr}, Value: graph.AddrTypeLocal}, to("everywhere")),
+				rule(to("here")),
+			}},
+			{Name: "affinity-everywhere", Rules: []graph.Rule{
+				rule(graph.DNAT{X: graph.Concat{graph.SourceAddr, graph.DestAddr}, Map: graph.AffinityMap}), rule(to("everywhere")),
+			}},
+			{Name: "affinity-local", Rules: []graph.Rule{
+				rule(graph.DNAT{X: graph.Concat{graph.SourceAddr, graph.DestAddr}, Map: graph.AffinityMap}), rule(to("local")),
+			}},
+		},
+	}}}
+	from := func(client string, e graph.Element) graph.Element { e.Key.Addr = addr(client); return e }
 	keep := []graph.Element{
 		learnt(service, "10.96.0.1", "10.1.1.2"),
 		learnt(service, "10.96.0.1", "10.1.2.2"),
 		learnt(nodePort, "192.168.0.1", "10.1.2.2"),
+		// Pods and the node may use endpoints elsewhere, whatever the traffic policy.
+		from("10.1.9.9", learnt(nodePort, "192.168.0.1", "10.1.4.2")),
+		from("192.168.0.1", learnt(nodePort, "192.168.0.1", "10.1.4.2")),
+		from("172.16.0.1", learnt(nodePort, "192.168.0.1", "10.1.4.2")),
 	}
 	stale := []graph.Element{
 		learnt(service, "10.96.0.1", "10.1.3.2"),    // the endpoint is gone
 		learnt(nodePort, "192.168.0.1", "10.1.1.2"), // it is another service's
 		learnt(service, "10.96.0.7", "10.1.1.2"),    // the service is gone
+		learnt(nodePort, "192.168.0.1", "10.1.4.2"), // the endpoint is elsewhere
+		learnt(service, "10.96.0.1", "10.1.5.2"),    // the endpoint is for another traffic policy
 	}
 	observed := &graph.Ruleset{Tables: []*graph.Table{{Name: "t", Sets: []*graph.Set{
 		{Name: graph.AffinityMap, Dynamic: true, Elements: graph.ElementsOf(slices.Concat(keep, stale))},
 	}}}}
-	p := plan.StaleAffinity(observed, desired)
+	p := plan.StaleAffinity(observed, desired, addr("172.16.0.1"))
 	if len(p.Tables) != 1 {
 		t.Fatalf("got %+v, want one table", p)
 	}
