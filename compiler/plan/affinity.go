@@ -53,8 +53,15 @@ func keptElements(was, want *graph.Table, own []netip.Addr) []KeptElements {
 	var out []KeptElements
 	for _, s := range want.Sets {
 		old := was.Set(s.Name)
-		if old == nil || !s.Dynamic || !sameElementType(old, s) || len(old.Lifetimes) != old.Elements.Len() {
+		if old == nil || !s.Dynamic || !sameElementType(old, s) {
 			continue
+		}
+		lifetimes := old.Lifetimes
+		if !old.Timeout {
+			lifetimes = make([]graph.Lifetime, old.Elements.Len()) // they stay for ever
+		}
+		if len(lifetimes) != old.Elements.Len() {
+			continue // it was not read with them
 		}
 		k := KeptElements{Set: s}
 		known := newEndpointIndex(want, own)
@@ -64,9 +71,9 @@ func keptElements(was, want *graph.Table, own []netip.Addr) []KeptElements {
 				places = append(places, i)
 			}
 		}
-		for _, i := range youngest(places, old.Lifetimes, int(s.Size)) {
+		for _, i := range youngest(places, lifetimes, int(s.Size)) {
 			k.Elements.Append(old.Elements.At(i))
-			k.Lifetimes = append(k.Lifetimes, old.Lifetimes[i])
+			k.Lifetimes = append(k.Lifetimes, lifetimes[i])
 		}
 		if len(k.Lifetimes) > 0 {
 			out = append(out, k)
@@ -76,7 +83,7 @@ func keptElements(was, want *graph.Table, own []netip.Addr) []KeptElements {
 }
 
 func sameElementType(a, b *graph.Set) bool {
-	return slices.Equal(a.Key, b.Key) && slices.Equal(a.Data, b.Data) && a.Interval == b.Interval && a.Timeout == b.Timeout
+	return slices.Equal(a.Key, b.Key) && slices.Equal(a.Data, b.Data) && !a.Interval && !b.Interval && a.Timeout == b.Timeout
 }
 
 // youngest gives those places whose elements have the most time left, at most n, in order; 0 is all of them.

@@ -95,7 +95,9 @@ func carryOutTable(t *testing.T, table *graph.Table, c plan.TableChange) *graph.
 		if c.Op != plan.Replace || !s.Dynamic || s.Elements.Len() > 0 || k.Elements.Len() != len(k.Lifetimes) {
 			t.Fatalf("%s keeps %d elements of %s, which has %d", c.Op, k.Elements.Len(), s.Name, s.Elements.Len())
 		}
-		s.Elements, s.Lifetimes = k.Elements, k.Lifetimes
+		if s.Elements = k.Elements; s.Timeout {
+			s.Lifetimes = k.Lifetimes
+		}
 	}
 	for _, ch := range c.DelChains {
 		table.Chains = slices.DeleteFunc(table.Chains, func(x *graph.Chain) bool { return x.Name == ch.Name })
@@ -174,7 +176,7 @@ func randomTable(r *rand.Rand, f graph.Family) *graph.Table {
 	}
 	if r.IntN(5) > 0 {
 		s := &graph.Set{Name: "learnt", Key: services, Data: []graph.Field{graph.AddrField, graph.PortField}, Size: 1024}
-		s.Dynamic, s.Timeout = true, r.IntN(10) > 0
+		s.Dynamic, s.Timeout = true, r.IntN(3) > 0
 		if r.IntN(20) == 0 {
 			s.Key = services[:2]
 		}
@@ -212,7 +214,7 @@ func withLearnt(observed, desired *graph.Ruleset) *graph.Ruleset {
 			continue
 		}
 		old, s := was.Set("learnt"), t.Set("learnt")
-		if old != nil && s != nil && old.Timeout && s.Timeout && slices.Equal(old.Key, s.Key) {
+		if old != nil && s != nil && old.Timeout == s.Timeout && slices.Equal(old.Key, s.Key) {
 			s.Elements, s.Lifetimes = old.Elements, old.Lifetimes
 		}
 	}
