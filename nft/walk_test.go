@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,16 +121,25 @@ func learnSome(t *testing.T, r *rand.Rand, c *Conn, rs *g.Ruleset) {
 	commit(t, c, p)
 }
 
-// remaining gives the elements of an affinity map whose endpoint a table has.
+// pods are the addresses of pods in the walk.
+var pods = netip.MustParsePrefix("10.1.0.0/16")
+
+// remaining gives the elements of an affinity map whose endpoint a table has for their client: clients from outside have no
+// others of a service with the traffic policy Local than those in its local slots.
 func remaining(was, want *g.Table) g.Elements {
 	var out g.Elements
 	if was == nil {
 		return out
 	}
 	endpoints := slices.Collect(want.Set(g.EndpointsMap).Elements.All())
+	local := func(e g.Element) bool {
+		service, _ := want.Set(g.ServicesMap).Find(g.Key{Addr: e.Key.Peer, Proto: e.Key.Proto, Port: e.Key.Port})
+		return strings.Contains(service.Data.Verdict.Chain, "local-") && e.Key.Addr != e.Key.Peer && !pods.Contains(e.Key.Addr)
+	}
 	for e := range was.Set(g.AffinityMap).Elements.All() {
 		if slices.ContainsFunc(endpoints, func(x g.Element) bool {
-			return x.Key.Addr == e.Key.Peer && x.Key.Proto == e.Key.Proto && x.Key.Port == e.Key.Port && x.Data == e.Data
+			return x.Key.Addr == e.Key.Peer && x.Key.Proto == e.Key.Proto && x.Key.Port == e.Key.Port && x.Data == e.Data &&
+				(!local(e) || x.Key.Slot >= 32768)
 		}) {
 			out.Append(e)
 		}
@@ -156,7 +166,7 @@ func walkRandomly(t *testing.T, k kernel, steps int) {
 	for i := range steps {
 		want, err := compiler.Compile(randomModel(r), compiler.Config{
 			Table: "svcctl", AffinityMapSize: 1000 + 8*r.Uint32N(2), MasqueradeAll: r.IntN(2) == 0,
-			ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+			ClusterCIDRs: []netip.Prefix{pods},
 			ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("fd00:10:96::/112")},
 		})
 		if err != nil {
