@@ -237,8 +237,10 @@ func (t *target) commit(ctx context.Context, ch *change) error {
 
 // forgetGone removes remembered clients of endpoints that a change took away. The change did so for those it knew of;
 // until it was committed the packet path went on learning, and after it nothing leads to these endpoints any more.
+// Whether anything is learnt from now on does not matter: a Service that lost its last endpoint, and gets another one later,
+// must not find its clients at the old one.
 func (t *target) forgetGone(ctx context.Context, ch *change, desired *graph.Ruleset) error {
-	if !removesEndpoints(ch.plan) || !remembers(desired) {
+	if !removesEndpoints(ch.plan) || !remembers(ch.observed) {
 		return nil
 	}
 	var err error

@@ -158,40 +158,58 @@ func affinityModel(endpoints ...string) *resolve.Model {
 }
 
 // A client that is learnt between the reading and the commit, and whose endpoint goes with that commit, is forgotten
-// after it; a client of an endpoint that stays is not.
+// after it; a client of an endpoint that stays is not. So it is where the elements of large tables are not read, and where
+// nobody is remembered any more afterwards.
 func TestForgetGone(t *testing.T) {
-	target, _ := newTarget(t)
-	compile := func(endpoints ...string) *graph.Ruleset {
-		t.Helper()
-		rs, err := target.cli.compile(affinityModel(endpoints...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return rs
-	}
-	both, one := compile("10.1.0.1:8080", "10.1.0.2:8080"), compile("10.1.0.1:8080")
-	towards := func(desired *graph.Ruleset) planner {
-		return func(observed *graph.Ruleset) *plan.Plan { return plan.Diff(observed, desired) }
-	}
-	if _, err := target.apply(t.Context(), towards(both), false); err != nil {
-		t.Fatal(err)
-	}
-	ch, err := target.apply(t.Context(), towards(one), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	learn(t, "192.0.2.1 . 10.96.0.1 . tcp . 80", "10.1.0.1 . 8080")
-	learn(t, "192.0.2.2 . 10.96.0.1 . tcp . 80", "10.1.0.2 . 8080")
-	if err := target.forgetGone(t.Context(), ch, one); err != nil {
-		t.Fatal(err)
-	}
-	st, err := target.conn.Read(t.Context(), "svcctl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := st.Ruleset.Table(graph.IPv4).Set(graph.AffinityMap).Elements
-	if left.Len() != 1 || left.KeyAt(0).Addr != netip.MustParseAddr("192.0.2.1") {
-		t.Errorf("remembered are %v; want the client of the endpoint that stays", left)
+	for name, tc := range map[string]struct {
+		small int
+		left  []string // the endpoints, of 10.1.0.1 and 10.1.0.2
+		want  []string // the clients, of 192.0.2.1 and 192.0.2.2
+	}{
+		"one goes":                   {20_000, []string{"10.1.0.1:8080"}, []string{"192.0.2.1"}},
+		"one goes of a large table":  {0, []string{"10.1.0.1:8080"}, []string{"192.0.2.1"}},
+		"all go":                     {20_000, nil, nil},
+		"all go of a large table":    {0, nil, nil},
+		"none goes of a large table": {0, []string{"10.1.0.1:8080", "10.1.0.2:8080"}, []string{"192.0.2.1", "192.0.2.2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func(was int) { smallTables = was }(smallTables)
+			smallTables = tc.small
+			target, _ := newTarget(t)
+			compile := func(endpoints ...string) *graph.Ruleset {
+				t.Helper()
+				rs, err := target.cli.compile(affinityModel(endpoints...))
+				if err != nil {
+					t.Fatal(err)
+				}
+				target.expect(nil, rs)
+				return rs
+			}
+			both, left := compile("10.1.0.1:8080", "10.1.0.2:8080"), compile(tc.left...)
+			if _, err := target.apply(t.Context(), target.towards(both), false); err != nil {
+				t.Fatal(err)
+			}
+			ch, err := target.apply(t.Context(), target.towards(left), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			learn(t, "192.0.2.1 . 10.96.0.1 . tcp . 80", "10.1.0.1 . 8080")
+			learn(t, "192.0.2.2 . 10.96.0.1 . tcp . 80", "10.1.0.2 . 8080")
+			if err := target.forgetGone(t.Context(), ch, left); err != nil {
+				t.Fatal(err)
+			}
+			st, err := target.conn.Read(t.Context(), "svcctl")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for e := range st.Ruleset.Table(graph.IPv4).Set(graph.AffinityMap).Elements.All() {
+				got = append(got, e.Key.Addr.String())
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("remembered are %v, want %v", got, tc.want)
+			}
+		})
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // smallTables is how many elements are read back as soon as anybody changed anything in the network namespace: it costs a
 // few milliseconds, and then not even an element exchanged for another goes unnoticed. Larger tables are trusted when
 // their digest, their rules and the number of elements in each set agree; "verify" reads them, too.
-const smallTables = 20_000
+var smallTables = 20_000 // tests change it
 
 // expectation is a ruleset that the kernel may have, because it was committed before or is about to be.
 type expectation struct {

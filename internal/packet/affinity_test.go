@@ -232,3 +232,42 @@ func (n *node) remembered(t *testing.T, family string) int {
 	}
 	return strings.Count(out, "expires")
 }
+
+// Nobody is remembered at a Service that lost its last endpoint or was deleted, be it by cluster IP or by node port: what
+// comes after it is not sent to where it was.
+func TestAffinityOfServicesThatChange(t *testing.T) {
+	t.Parallel()
+	n := start(t, 2)
+	s := service{name: "sticky", number: 1, nodePort: 30001, spec: []string{"sessionAffinity: ClientIP"}}
+	other := service{name: "other", number: 2, nodePort: 30002, spec: []string{"sessionAffinity: ClientIP"}}
+	rest := []string{other.String(), endpoints("other", n.Pods[0])}
+	reach := func(s service, pod string) {
+		t.Helper()
+		for _, tr := range transports {
+			for _, to := range []netip.AddrPort{s.at(tr.family), netip.AddrPortFrom(tr.family.of(n.Node), s.nodePort)} {
+				expect(t, n.Client, tr.protocol, to, answered(pod, netip.Addr{}))
+			}
+		}
+	}
+	remembered := func(when string, want int) {
+		t.Helper()
+		for _, family := range []string{"ip", "ip6"} {
+			if got := n.remembered(t, family); got != want {
+				t.Errorf("%s: %d clients are remembered over %s, want %d", when, got, family, want)
+			}
+		}
+	}
+	each := 2 * len(protocols) // a Service's cluster IP and node port
+	for name, without := range map[string][]string{"scaled to zero": {s.String()}, "deleted": nil} {
+		n.apply(t, append(rest, s.String(), endpoints("sticky", n.Pods[0]))...)
+		reach(s, "pod-1")
+		reach(other, "pod-1")
+		remembered("before", 2*each)
+		n.apply(t, append(rest, without...)...)
+		remembered(name, each)
+		n.apply(t, append(rest, s.String(), endpoints("sticky", n.Pods[1]))...)
+		reach(s, "pod-2")
+		reach(other, "pod-1")
+		n.apply(t, rest...)
+	}
+}

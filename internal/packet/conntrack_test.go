@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -27,6 +28,25 @@ var flowProtocols = []netlab.Protocol{netlab.UDP, netlab.SCTP}
 type client struct {
 	name string
 	*netlab.Flow
+}
+
+// startTracking is start with a node that keeps flows for as long as a test may take on a busy machine: an SCTP flow that
+// is not established yet, as ours are, would be gone after three seconds.
+func startTracking(t *testing.T, pods int) *node {
+	t.Helper()
+	n := start(t, pods)
+	err := n.Node.Do(func() error {
+		for _, name := range []string{"sctp_timeout_cookie_wait", "sctp_timeout_closed", "udp_timeout", "udp_timeout_stream"} {
+			if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_"+name, []byte("600"), 0o644); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // open makes a flow over each protocol and family to each address.
@@ -185,7 +205,7 @@ func TestFlowsOfAnEndpointThatGoes(t *testing.T) {
 	for _, affinity := range []string{"None", "ClientIP"} {
 		t.Run(affinity, func(t *testing.T) {
 			t.Parallel()
-			n := start(t, 2)
+			n := startTracking(t, 2)
 			foreign := n.foreignNAT(t, n.Pods[0])
 			s := service{name: "web", number: 1, nodePort: 30001, spec: []string{
 				"sessionAffinity: " + affinity, `externalIPs: [203.0.113.9, "2001:db8::9"]`,
@@ -234,7 +254,7 @@ func TestFlowsOfAnEndpointThatGoes(t *testing.T) {
 // A flow that began when nobody served the address went nowhere. It is released when somebody does.
 func TestFlowsOfTheFirstEndpoint(t *testing.T) {
 	t.Parallel()
-	n := start(t, 1)
+	n := startTracking(t, 1)
 	n.foreignNAT(t, n.Pods[0]) // so that the node tracks connections at all
 	s := service{name: "web", number: 1, nodePort: 30001, spec: []string{`externalIPs: [203.0.113.9, "2001:db8::9"]`}}
 	cluster, onNode := n.open(t, s.at), n.open(t, n.nodePort(s))
@@ -283,7 +303,7 @@ func TestFlowsOfServicesThatChange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := start(t, 2)
+			n := startTracking(t, 2)
 			rest := []string{other.String(), endpoints("other", n.Pods[0])}
 			n.apply(t, append(rest, s.String(), endpoints("web", n.Pods[0]))...)
 			cluster, onNode, staying := n.open(t, s.at), n.open(t, n.nodePort(s)), n.open(t, other.at)
@@ -301,7 +321,7 @@ func TestFlowsOfServicesThatChange(t *testing.T) {
 	}
 	t.Run("everything deleted", func(t *testing.T) {
 		t.Parallel()
-		n := start(t, 1)
+		n := startTracking(t, 1)
 		n.foreignNAT(t, n.Pods[0]) // goes on tracking connections
 		n.apply(t, s.String(), endpoints("web", n.Pods[0]))
 		cluster, onNode := n.open(t, s.at), n.open(t, n.nodePort(s))
@@ -320,7 +340,7 @@ func TestFlowsOfServicesThatChange(t *testing.T) {
 // An endpoint that terminates keeps its flows as long as it serves, whether others get the new ones or not.
 func TestFlowsOfAnEndpointThatTerminates(t *testing.T) {
 	t.Parallel()
-	n := start(t, 2)
+	n := startTracking(t, 2)
 	s := service{name: "web", number: 1, nodePort: 30001}
 	n.apply(t, s.String(), endpoints("web", n.Pods[0]))
 	flows := n.open(t, s.at, n.nodePort(s))
