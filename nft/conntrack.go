@@ -56,8 +56,8 @@ func (c *Conn) CountFlows(ctx context.Context, stale []plan.StaleFlow) (int, err
 // of a new one, and gives how many there were. It is to be called after the change that made them stale is committed: what
 // begins then is not stale.
 //
-// Each flow is deleted by its whole original tuple and zone, and only if it is still the one that was seen. One that has
-// ended meanwhile is not counted. The error is as in CountFlows, or wraps [*FlowError].
+// A flow is deleted only if it is still the one that was seen, by both its tuples and its zone. One that has ended meanwhile
+// is not counted. The error is as in CountFlows, or wraps [*FlowError].
 func (c *Conn) DeleteFlows(ctx context.Context, stale []plan.StaleFlow) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

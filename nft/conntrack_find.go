@@ -132,26 +132,38 @@ func (c *Conn) findFlows(ctx context.Context, stale []plan.StaleFlow) ([]tracked
 func (c *Conn) findFlowsOf(
 	ctx context.Context, q flowQuery, filter []byte, x *flowIndex, found []trackedFlow,
 ) ([]trackedFlow, error) {
-	for attempt := 1; ; attempt++ {
-		out := found
-		a, err := c.sock.exchange(ctx, ctType(ctMsgGet), unix.NLM_F_DUMP, familyOf(q.family), filter, func(payload []byte) {
+	var out []trackedFlow
+	err := listWhole(filter, func(filter []byte) (answer, error) {
+		out = found
+		return c.sock.exchange(ctx, ctType(ctMsgGet), unix.NLM_F_DUMP, familyOf(q.family), filter, func(payload []byte) {
 			if f, ok := decodeFlow(payload); ok && q.matches(&f) && x.cuts(&f) {
 				out = append(out, f.clone())
 			}
 		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// listWhole has a list made until it is of one piece: again where the kernel was interrupted, which it says, and without a
+// filter where it cannot choose.
+func listWhole(filter []byte, list func(filter []byte) (answer, error)) error {
+	for interrupted := 0; interrupted < readAttempts; {
+		a, err := list(filter)
 		switch {
 		case err != nil:
-			return nil, err
+			return err
 		case a.changed || a.errno == unix.EINTR || a.errno == unix.EAGAIN:
-			if attempt == readAttempts {
-				return nil, ErrFlowsChanging
-			}
+			interrupted++
 		case filter != nil && (a.errno == unix.EINVAL || a.errno == unix.EOPNOTSUPP):
-			filter = nil // what the kernel cannot choose is chosen here
+			filter = nil
 		default:
-			return out, a.err()
+			return a.err()
 		}
 	}
+	return ErrFlowsChanging
 }
 
 // tracksFlows reports whether the kernel has any flows at all in the namespace.

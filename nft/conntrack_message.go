@@ -81,12 +81,12 @@ type trackedFlow struct {
 	proto  graph.Proto
 	from   netip.AddrPort
 
-	tuple, zone, id []byte // CTA_TUPLE_ORIG, CTA_ZONE (nil: the default zone) and CTA_ID, as the kernel wrote them
+	reply, zone, id []byte // CTA_TUPLE_REPLY, CTA_ZONE (nil: the default zone) and CTA_ID, as the kernel wrote them
 }
 
 // clone makes a copy that outlives the message it was read from.
 func (f trackedFlow) clone() trackedFlow {
-	f.tuple, f.zone, f.id = bytes.Clone(f.tuple), bytes.Clone(f.zone), bytes.Clone(f.id)
+	f.reply, f.zone, f.id = bytes.Clone(f.reply), bytes.Clone(f.zone), bytes.Clone(f.id)
 	return f
 }
 
@@ -108,24 +108,24 @@ func decodeFlow(payload []byte) (f trackedFlow, ok bool) {
 	if family == unix.NFPROTO_IPV6 {
 		f.family = graph.IPv6
 	}
-	var reply []byte
+	var tuple []byte
 	for typ, v := range attrs(b) {
 		switch typ {
 		case ctaTupleOrig:
-			f.tuple = v
+			tuple = v
 		case ctaTupleReply:
-			reply = v
+			f.reply = v
 		case ctaID:
 			f.id = v
 		case ctaZone:
 			f.zone = v
 		}
 	}
-	original, ok := decodeTuple(f.family, f.tuple)
+	original, ok := decodeTuple(f.family, tuple)
 	if !ok || len(f.id) != 4 {
 		return f, false
 	}
-	answers, ok := decodeTuple(f.family, reply)
+	answers, ok := decodeTuple(f.family, f.reply)
 	if !ok || answers.proto != original.proto {
 		return f, false
 	}
@@ -175,12 +175,15 @@ func decodeTuple(family graph.Family, b []byte) (t flowTuple, ok bool) {
 	return t, ok
 }
 
-// appendDeletion adds the message that deletes the flow. The kernel finds it by its original tuple and zone, and deletes it
-// only if its id is the same (net/netfilter/nf_conntrack_netlink.c, ctnetlink_del_conntrack).
+// appendDeletion adds the message that deletes the flow. The kernel finds it by its zone and the tuple of its answers, and
+// deletes it only if its id is the same (net/netfilter/nf_conntrack_netlink.c, ctnetlink_del_conntrack). The id stands for the
+// original tuple and the place in memory (nf_ct_get_id). That is not enough together with the original tuple, by which a flow
+// could be found, too: one that ends and begins again mostly gets the same place, and with it the same id, and may have
+// another endpoint.
 func (f *trackedFlow) appendDeletion(b []byte, seq uint32) []byte {
 	h := header{typ: ctType(ctMsgDelete), flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK, seq: seq}
 	b, start := appendHeader(b, h, familyOf(f.family), 0)
-	b = appendBytes(b, ctaTupleOrig|attrNested, f.tuple)
+	b = appendBytes(b, ctaTupleReply|attrNested, f.reply)
 	if f.zone != nil {
 		b = appendBytes(b, ctaZone, f.zone)
 	}

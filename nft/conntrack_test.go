@@ -367,29 +367,70 @@ func TestFindFlowsWithoutFilter(t *testing.T) {
 	}
 }
 
-// A flow that ended and began again since it was seen is another one.
-func TestDeleteFlowsKeepsAnotherOfTheSameTuple(t *testing.T) {
-	c := openTracking(t)
-	f := flow(unix.IPPROTO_UDP, "198.51.100.1:4000", "10.96.0.10:53", "10.1.0.1:53")
-	other := flow(unix.IPPROTO_UDP, "198.51.100.1:4001", "10.96.0.10:53", "10.1.0.1:53")
-	stale := []plan.StaleFlow{{Proto: g.UDP, Addr: netip.MustParseAddr("10.96.0.10"), Port: 53}}
-	c.track(t, f)
-	seen, err := c.findFlows(t.Context(), stale)
-	if err != nil {
-		t.Fatal(err)
+// A list that was interrupted is made again, and is never taken for the whole.
+func TestListWhole(t *testing.T) {
+	interrupted := answer{changed: true}
+	failed := func(errno unix.Errno) answer { return answer{ack: ack{errno: errno}} }
+	broken := errors.New("broken")
+	for name, tc := range map[string]struct {
+		answers []answer
+		err     error // of the connection, after the answers
+		want    error
+		filters string // f for a list with a filter, - for one without
+	}{
+		"at once":                  {[]answer{{}}, nil, nil, "f"},
+		"interrupted":              {[]answer{interrupted, failed(unix.EINTR), failed(unix.EAGAIN), {}}, nil, nil, "ffff"},
+		"interrupted for ever":     {slices.Repeat([]answer{interrupted}, readAttempts), nil, ErrFlowsChanging, "fffff"},
+		"no filter":                {[]answer{failed(unix.EINVAL), {}}, nil, nil, "f-"},
+		"not this filter":          {[]answer{failed(unix.EOPNOTSUPP), interrupted, {}}, nil, nil, "f--"},
+		"refused without a filter": {[]answer{failed(unix.EINVAL), failed(unix.EINVAL)}, nil, unix.EINVAL, "f-"},
+		"not allowed":              {[]answer{failed(unix.EPERM)}, nil, ErrPermission, "f"},
+		"broken":                   {[]answer{interrupted}, broken, broken, "ff"},
+	} {
+		filters := ""
+		err := listWhole([]byte{1}, func(filter []byte) (answer, error) {
+			filters += map[bool]string{true: "f", false: "-"}[filter != nil]
+			if len(filters) > len(tc.answers) {
+				return answer{}, tc.err
+			}
+			return tc.answers[len(filters)-1], nil
+		})
+		if !errors.Is(err, tc.want) || filters != tc.filters {
+			t.Errorf("%s: %v with the filters %s, want %v with %s", name, err, filters, tc.want, tc.filters)
+		}
 	}
-	c.track(t, other)
-	before := c.tracked(t)
-	if n, err := c.DeleteFlows(t.Context(), stale); n != 2 || err != nil {
-		t.Fatal(n, err)
-	}
-	f.endpoint = netip.MustParseAddrPort("10.1.0.2:53")
-	c.track(t, f)
-	if n, err := c.deleteFlows(seen); n != 0 || err != nil {
-		t.Errorf("deleted %d (%v), want none", n, err)
-	}
-	if after := c.tracked(t); len(before) != 2 || len(after) != 1 {
-		t.Errorf("%v, and then %v", before, after)
+}
+
+// A flow that ended since it was seen is not taken for another one that has a tuple of its: the client's new flow to another
+// endpoint, or one to the same endpoint by another way.
+func TestDeleteFlowsKeepsOthers(t *testing.T) {
+	const client, service, endpoint = "198.51.100.1:4000", "10.96.0.10:53", "10.1.0.1:53"
+	for name, other := range map[string]madeFlow{
+		"the client again": flow(unix.IPPROTO_UDP, client, service, "10.1.0.2:53"),
+		"the endpoint":     flow(unix.IPPROTO_UDP, client, endpoint, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := openTracking(t)
+			stale := []plan.StaleFlow{{Proto: g.UDP, Addr: netip.MustParseAddr("10.96.0.10"), Port: 53}}
+			for range 20 { // often, but not always, the other one gets the place of the first in memory
+				c.track(t, flow(unix.IPPROTO_UDP, client, service, endpoint))
+				seen, err := c.findFlows(t.Context(), stale)
+				if err != nil || len(seen) != 1 {
+					t.Fatal(seen, err)
+				}
+				if n, err := c.deleteFlows(seen); n != 1 || err != nil {
+					t.Fatal(n, err)
+				}
+				c.track(t, other)
+				if n, err := c.deleteFlows(seen); n != 0 || err != nil {
+					t.Fatalf("deleted %d (%v), want none", n, err)
+				}
+				others := []plan.StaleFlow{stale[0], {Proto: g.UDP, Addr: netip.MustParseAddr("10.1.0.1"), Port: 53, Untranslated: true}}
+				if n, err := c.DeleteFlows(t.Context(), others); n != 1 || err != nil {
+					t.Fatalf("the other one: deleted %d (%v)", n, err)
+				}
+			}
+		})
 	}
 }
 
@@ -405,7 +446,7 @@ func TestFlowError(t *testing.T) {
 		t.Fatal(found, err)
 	}
 	slices.SortFunc(found, func(a, b trackedFlow) int { return a.from.Compare(b.from) })
-	found[0].tuple, found[1].tuple = found[0].tuple[:8], found[1].tuple[:8] // no tuple any more
+	found[0].reply, found[1].reply = found[0].reply[:8], found[1].reply[:8] // no tuple any more
 	n, err := c.deleteFlows(found)
 	var refused *FlowError
 	if n != 1 || !errors.As(err, &refused) || !errors.Is(err, unix.EINVAL) || refused.Others != 1 {
@@ -553,8 +594,8 @@ func FuzzDecodeFlow(f *testing.F) {
 				t.Fatalf("%x", p)
 			}
 			_, body, _ := familyPayload(p)
-			tuple, ok := decodeTuple(got.family, firstAttr(body, ctaTupleOrig))
-			if !ok || tuple.src != got.from || tuple.dst != got.To || u32(firstAttr(body, ctaID)) != u32(got.id) {
+			tuple, ok := decodeTuple(got.family, firstAttr(body, ctaTupleReply))
+			if !ok || tuple.src != got.Endpoint || u32(firstAttr(body, ctaID)) != u32(got.id) {
 				t.Fatalf("%+v is deleted by %x", got, p)
 			}
 		}
