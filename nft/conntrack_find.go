@@ -166,7 +166,14 @@ func listWhole(filter []byte, list func(filter []byte) (answer, error)) error {
 	return ErrFlowsChanging
 }
 
-// tracksFlows reports whether the kernel has any flows at all in the namespace.
+// TracksFlows reports whether the kernel has any flows at all in the namespace: where it has none, there is no need to work
+// out which are stale. The error is as in [Conn.CountFlows].
+func (c *Conn) TracksFlows(ctx context.Context) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tracksFlows(ctx)
+}
+
 func (c *Conn) tracksFlows(ctx context.Context) (bool, error) {
 	var n uint32
 	a, err := c.sock.exchange(ctx, ctType(ctMsgGetStats), 0, unix.AF_UNSPEC, nil, func(payload []byte) {

@@ -193,7 +193,7 @@ func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 		results: told,
 	}
 	if a.dryRun {
-		ch.flowsCut, err = t.countFlows(ctx, ch.stale)
+		ch.flowsCut, err = t.countFlows(ctx, ch, desired, told)
 		return out, err
 	}
 	return out, errors.Join(followUp, a.record(ch, desired))

@@ -80,8 +80,8 @@ func (c *cli) deleteAll(ctx context.Context, force bool) error {
 		return errors.Join(err, c.abandon(lock, known))
 	}
 	c.printDeleted(known, ch)
-	n, err := t.cutFlows(context.WithoutCancel(ctx), staleFlows(ch, &graph.Ruleset{}, nil))
-	c.noteFlows(n)
+	err = t.cutFlows(ctx, ch, &graph.Ruleset{}, nil)
+	c.noteFlows(ch.flowsCut)
 	if err := lock.ReleaseAndRemove(); err != nil {
 		return systemError("the tables are gone, but not the record of them: %w", err)
 	}

@@ -12,35 +12,49 @@ import (
 // into the void unless they are cut after it.
 
 // staleFlows gives the flows that a change leaves behind. Services that say something else than before, or have other
-// endpoints, be they used or not, have all their flows looked at.
-func staleFlows(ch *change, desired *graph.Ruleset, results []result) []plan.StaleFlow {
+// endpoints, be they used or not, have all their flows looked at: results, where it is known, says which these are.
+func (t *target) staleFlows(
+	ctx context.Context, ch *change, desired *graph.Ruleset, results []result,
+) ([]plan.StaleFlow, error) {
+	if some, err := t.conn.TracksFlows(ctx); err != nil || !some {
+		return nil, err
+	}
 	changed := make(map[string]bool, len(results))
 	for _, r := range results {
 		changed[r.Namespace+"/"+r.Name] = r.Action != unchanged
 	}
-	return plan.StaleFlows(ch.plan, ch.observed, desired, func(o *graph.Owner) bool { return changed[serviceKey(o.Service)] })
+	isChanged := func(o *graph.Owner) bool { return changed[serviceKey(o.Service)] }
+	return plan.StaleFlows(ch.plan, ch.observed, desired, isChanged), nil
 }
 
-// countFlows gives how many of the flows there are.
-func (t *target) countFlows(ctx context.Context, stale []plan.StaleFlow) (int, error) {
-	n, err := t.conn.CountFlows(ctx, stale)
+// countFlows gives how many flows a change would cut.
+func (t *target) countFlows(ctx context.Context, ch *change, desired *graph.Ruleset, results []result) (int, error) {
+	stale, err := t.staleFlows(ctx, ch, desired, results)
+	n := 0
+	if err == nil {
+		n, err = t.conn.CountFlows(ctx, stale)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("counting the flows that would be cut: %w", err)
 	}
 	return n, nil
 }
 
-// cutFlows cuts the flows, and gives how many there were.
-func (t *target) cutFlows(ctx context.Context, stale []plan.StaleFlow) (int, error) {
+// cutFlows cuts the flows that a change left behind, and notes how many there were. The commit is made.
+func (t *target) cutFlows(ctx context.Context, ch *change, desired *graph.Ruleset, results []result) error {
+	ctx = context.WithoutCancel(ctx)
 	start := t.cli.env.now()
-	n, err := t.conn.DeleteFlows(ctx, stale)
+	stale, err := t.staleFlows(ctx, ch, desired, results)
+	if err == nil {
+		ch.flowsCut, err = t.conn.DeleteFlows(ctx, stale)
+	}
 	if err != nil {
-		return n, fmt.Errorf("flows to endpoints that are gone may go on: %w", err)
+		return fmt.Errorf("flows to endpoints that are gone may go on: %w", err)
 	}
 	if len(stale) > 0 {
-		t.cli.log.Info("cut flows", "duration", t.cli.env.now().Sub(start), "addresses", len(stale), "flows", n)
+		t.cli.log.Info("cut flows", "duration", t.cli.env.now().Sub(start), "addresses", len(stale), "flows", ch.flowsCut)
 	}
-	return n, nil
+	return nil
 }
 
 // noteFlows says on standard error that flows were cut.

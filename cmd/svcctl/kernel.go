@@ -58,9 +58,7 @@ type change struct {
 	observed     *graph.Ruleset // the ruleset of it
 	plan         *plan.Plan
 	generation   uint32 // after it
-	// stale are the flows that it leaves behind, and flowsCut how many of them there were or, before a commit, are.
-	stale    []plan.StaleFlow
-	flowsCut int
+	flowsCut     int    // how many flows were cut after it or, before a commit, would be
 }
 
 // apply makes a plan and carries it out, once more whenever somebody else was faster. With dryRun it stops before the
@@ -136,7 +134,6 @@ func (t *target) converge(
 	if tell != nil {
 		told = tell(ch)
 	}
-	ch.stale = staleFlows(ch, desired, told)
 	if dryRun {
 		return ch, nil
 	}
@@ -146,8 +143,8 @@ func (t *target) converge(
 		problems = append(problems, t.checkCounts(after, ch, desired), t.forgetGone(after, ch, desired))
 	}
 	// The clients of endpoints that are gone are forgotten by now, or the next packet of a flow would go there again.
-	ch.flowsCut, err = t.cutFlows(after, ch.stale)
-	if err = errors.Join(append(problems, err)...); err != nil && !errors.Is(err, errMeddled) {
+	problems = append(problems, t.cutFlows(after, ch, desired, told))
+	if err = errors.Join(problems...); err != nil && !errors.Is(err, errMeddled) {
 		err = systemError("the kernel has the new rules, but %w", err)
 	}
 	return ch, err

@@ -157,7 +157,7 @@ func (c *cli) restoreNothing(
 	if err != nil {
 		return err
 	}
-	ch.flowsCut, err = t.cutFlows(context.WithoutCancel(ctx), staleFlows(ch, &graph.Ruleset{}, nil))
+	err = t.cutFlows(ctx, ch, &graph.Ruleset{}, nil)
 	c.notef("nothing is applied, as before the first apply")
 	return errors.Join(err, store.Remove(), c.endWaiting(store, pending),
 		c.printOutcome(&outcome{change: ch, results: recordResults(present, &state.Record{})}, "text"))

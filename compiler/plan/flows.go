@@ -110,9 +110,15 @@ func tableOrNone(rs *graph.Ruleset, f graph.Family) *graph.Table {
 // flowFinder collects the service addresses of one table whose flows have to be looked at.
 type flowFinder struct {
 	was, want *graph.Table
-	// endpoints is what each address keeps. Keys are service addresses, those without a slot.
-	endpoints map[graph.Key][]netip.AddrPort
-	touched   map[graph.Key]bool
+	// Keys are service addresses, those without a slot.
+	known   map[graph.Key]kept
+	touched map[graph.Key]bool
+}
+
+// kept is what an address keeps.
+type kept struct {
+	endpoints []netip.AddrPort // sorted
+	wanted    bool             // the address is a Service's
 }
 
 // visitAll touches every service address there was or is.
@@ -178,7 +184,7 @@ func (x *flowFinder) visitEndpoints(lost graph.Elements) {
 		}
 		e := lost.At(i)
 		at := netip.AddrPortFrom(e.Data.Addr, e.Data.Port)
-		if _, kept := slices.BinarySearchFunc(x.keep(key), at, netip.AddrPort.Compare); !kept {
+		if _, kept := slices.BinarySearchFunc(x.keep(key).endpoints, at, netip.AddrPort.Compare); !kept {
 			x.touch(key)
 		}
 	}
@@ -206,28 +212,29 @@ func hasFlows(p graph.Proto) bool { return p == graph.UDP || p == graph.SCTP }
 func serviceOf(k graph.Key) graph.Key { return graph.Key{Addr: k.Addr, Proto: k.Proto, Port: k.Port} }
 
 // keep gives the endpoints whose flows to a service address stay.
-func (x *flowFinder) keep(service graph.Key) []netip.AddrPort {
-	if known, ok := x.endpoints[service]; ok {
+func (x *flowFinder) keep(service graph.Key) kept {
+	if known, ok := x.known[service]; ok {
 		return known
 	}
-	var out []netip.AddrPort
+	var out kept
 	if s := x.want.Set(graph.EndpointsMap); s != nil {
 		for e := range s.From(service) {
 			if serviceOf(e.Key) != service {
 				break
 			}
-			out = append(out, netip.AddrPortFrom(e.Data.Addr, e.Data.Port))
+			out.endpoints = append(out.endpoints, netip.AddrPortFrom(e.Data.Addr, e.Data.Port))
 		}
 	}
-	if e, ok := findService(x.want, service); ok && e.Owner != nil {
-		out = append(out, e.Owner.Spared...)
+	var e graph.Element
+	if e, out.wanted = findService(x.want, service); out.wanted && e.Owner != nil {
+		out.endpoints = append(out.endpoints, e.Owner.Spared...)
 	}
-	slices.SortFunc(out, netip.AddrPort.Compare)
-	out = slices.Compact(out) // an endpoint may have thousands of slots
-	if x.endpoints == nil {
-		x.endpoints = map[graph.Key][]netip.AddrPort{}
+	slices.SortFunc(out.endpoints, netip.AddrPort.Compare)
+	out.endpoints = slices.Compact(out.endpoints) // an endpoint may have thousands of slots
+	if x.known == nil {
+		x.known = map[graph.Key]kept{}
 	}
-	x.endpoints[service] = out
+	x.known[service] = out
 	return out
 }
 
@@ -254,10 +261,10 @@ func (x *flowFinder) result() []StaleFlow {
 	slices.SortFunc(keys, graph.Key.Compare)
 	out := make([]StaleFlow, 0, len(keys))
 	for _, key := range keys {
-		_, wanted := findService(x.want, key)
+		k := x.keep(key)
 		out = append(out, StaleFlow{
 			Family: x.want.Family, Proto: key.Proto, Addr: key.Addr, Port: key.Port,
-			Keep: x.keep(key), Untranslated: wanted,
+			Keep: k.endpoints, Untranslated: k.wanted,
 		})
 	}
 	x.addNodePorts(out)

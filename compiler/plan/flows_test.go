@@ -287,3 +287,30 @@ func FuzzStaleFlows(f *testing.F) {
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) { checkFlows(t, rand.New(rand.NewPCG(seed, 0))) })
 }
+
+// What it costs to say which flows are stale, of one endpoint that goes and of a table that is new.
+func BenchmarkStaleFlows(b *testing.B) {
+	was, want := world{}, world{}
+	for i := range 30_000 {
+		key := graph.Key{Addr: netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), Proto: graph.UDP, Port: 53}
+		var m member
+		for k := range byte(10) {
+			m.endpoints = append(m.endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), k}), 53))
+		}
+		was[key], want[key] = m, m
+		if i == 7 {
+			want[key] = member{endpoints: m.endpoints[1:]}
+		}
+	}
+	before, after := was.ruleset(0), want.ruleset(0)
+	for name, from := range map[string]*graph.Ruleset{"change": before, "create": {}} {
+		p := plan.Diff(from, after)
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if len(plan.StaleFlows(p, from, after, nil)) == 0 {
+					b.Fatal("none")
+				}
+			}
+		})
+	}
+}
