@@ -24,6 +24,9 @@ With --confirm the change is live at once and undone by itself, unless "svcctl c
 for changes that may cut off whoever makes them. What undoes it does not depend on this process or its
 session.
 
+UDP and SCTP flows that lose their endpoint with the change are cut after it, so that their next
+packet goes where a new flow would; TCP connections are left to end. --dry-run says how many.
+
 A table of the same name that svcctl did not write is left alone (exit code 4), unless --force is
 given.`
 
