@@ -121,21 +121,33 @@ func (s *State) Same(o *State) bool {
 }
 
 // Elements gives how many elements the static sets of the tables have, as far as the kernel says.
-func (s *State) Elements() int { return s.count(false) }
+func (s *State) Elements() int {
+	static, _ := s.count()
+	return static
+}
 
-// Learnt gives how many elements the packet path has put into the dynamic sets of the tables, as far as the kernel says.
-func (s *State) Learnt() int { return s.count(true) }
+// MayHaveLearnt reports whether the packet path has put anything into the dynamic sets of the tables, or whether the kernel
+// does not say.
+func (s *State) MayHaveLearnt() bool {
+	_, dynamic := s.count()
+	return dynamic != 0
+}
 
-func (s *State) count(dynamic bool) int {
-	n := 0
+// count gives the numbers of elements in static and in dynamic sets; the latter is negative where it is not known.
+func (s *State) count() (static, dynamic int) {
 	for i, t := range s.Ruleset.Tables {
 		for _, set := range t.Sets {
-			if set.Dynamic == dynamic {
-				n += max(s.counts[i][set.Name], 0)
+			switch n := s.counts[i][set.Name]; {
+			case !set.Dynamic:
+				static += max(n, 0)
+			case n < 0 || dynamic < 0:
+				dynamic = -1
+			default:
+				dynamic += n
 			}
 		}
 	}
-	return n
+	return static, dynamic
 }
 
 // ReadLearnt gives what the packet path has learnt: the tables of a name with their dynamic sets, and the elements of

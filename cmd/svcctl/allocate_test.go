@@ -68,7 +68,7 @@ func TestChosenFromAnOldRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := store.Save(&state.Record{Namespace: identity, Generation: uint32(len(x.chosen))},
-			state.NewContent(nil, &graph.Ruleset{})); err != nil {
+			state.NewContent(state.NameManifests(nil), &graph.Ruleset{})); err != nil {
 			t.Fatal(err)
 		}
 		c.release(first)

@@ -140,10 +140,13 @@ type application struct {
 	known *state.Record // what was applied before; nil: not known
 	// applied gives the ruleset of known, or nil.
 	applied func() *graph.Ruleset
-	in      *input
-	files   []string
-	dryRun  bool
-	force   bool
+	// digests are those of the Services of the input, manifests what will be recorded of it.
+	digests   func() map[string]string
+	manifests func() *state.Manifests
+	in        *input
+	files     []string
+	dryRun    bool
+	force     bool
 	// confirm is how long the change waits to be confirmed; 0: it stays without.
 	confirm time.Duration
 	pending *state.Pending // the change waits
@@ -154,10 +157,14 @@ type application struct {
 // is both an outcome and an error.
 func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 	c := a.cli
+	defer pauseCollector()()
 	desired, err := c.compile(a.in.model)
 	if err != nil {
 		return nil, err
 	}
+	// The kernel is waited for now, and more than one processor has nothing to do.
+	a.digests = inBackground(func() map[string]string { return digests(a.in.model) })
+	a.manifests = inBackground(func() *state.Manifests { return state.NameManifests(a.sources()) })
 	t, err := c.openTarget(a.force)
 	if err != nil {
 		return nil, err
@@ -185,7 +192,7 @@ func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 	}
 	var told []result
 	ch, followUp := t.converge(ctx, desired, a.dryRun, func(ch *change) []result {
-		told = results(a.in.model, a.known, ch)
+		told = results(a.in.model, a.known, ch, a.digests)
 		return told
 	})
 	if ch == nil {
@@ -249,7 +256,7 @@ func (a *application) returnPoint(ch *change) (uint64, error) {
 		}
 		found.Tables = append(found.Tables, &table)
 	}
-	if err := a.store.Save(r, state.NewContent(nil, found)); err != nil {
+	if err := a.store.Save(r, state.NewContent(state.NameManifests(nil), found)); err != nil {
 		return 0, systemError("%w", err)
 	}
 	return r.Serial, nil

@@ -123,7 +123,7 @@ func (c *cli) observed(
 	if err != nil {
 		return nil, 0, err
 	}
-	flows, err = t.countFlows(ctx, ch, desired, results(m, known, ch))
+	flows, err = t.countFlows(ctx, ch, desired, results(m, known, ch, func() map[string]string { return digests(m) }))
 	return ch.observed, flows, err
 }
 

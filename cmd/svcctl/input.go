@@ -118,8 +118,16 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 // resolving and compiling make stays until the end of the process, and marking it over and over would cost more than making it.
 func pauseCollector() (resume func()) {
 	percent := debug.SetGCPercent(-1)
-	return func() { debug.SetGCPercent(percent) }
+	limit := debug.SetMemoryLimit(pausedMemory)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
 }
+
+// pausedMemory is how much memory may be in use before the collector runs all the same, in bytes: some 300,000 Services of
+// ten endpoints.
+const pausedMemory = 3 << 30
 
 // compile compiles the model.
 func (c *cli) compile(m *resolve.Model, opts ...compiler.Option) (*graph.Ruleset, error) {

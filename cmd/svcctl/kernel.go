@@ -203,11 +203,11 @@ func (t *target) plan(ctx context.Context, decide planner) (*change, error) {
 	}
 	// Clients that are remembered at what goes are forgotten in the same transaction, and a table that is made again keeps
 	// the others.
-	if err := t.learn(ctx, obs); err != nil {
-		return nil, err
+	some, err := t.learn(ctx, obs)
+	if err == nil && some {
+		ch.plan = decide(obs.ruleset)
 	}
-	ch.plan = decide(obs.ruleset)
-	return ch, nil
+	return ch, err
 }
 
 // still reports whether our tables are what the plan was made from, and moves it to the present generation.

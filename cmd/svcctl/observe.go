@@ -129,14 +129,14 @@ func (t *target) untouched(st *nft.State) bool {
 	return false
 }
 
-// learn gives an observation what the packet path has learnt, if it has not been read.
-func (t *target) learn(ctx context.Context, obs *observation) error {
-	if obs.learnt || obs.survey.Learnt() == 0 {
-		return nil
+// learn gives an observation what the packet path has learnt, if it has not been read, and reports whether there was any.
+func (t *target) learn(ctx context.Context, obs *observation) (some bool, err error) {
+	if obs.learnt || !obs.survey.MayHaveLearnt() {
+		return false, nil
 	}
 	st, err := t.conn.ReadLearnt(ctx, t.cli.config.Table)
 	if err != nil {
-		return err
+		return false, err
 	}
 	obs.learnt = true
 	for _, table := range st.Ruleset.Tables {
@@ -150,5 +150,5 @@ func (t *target) learn(ctx context.Context, obs *observation) error {
 			}
 		}
 	}
-	return nil
+	return true, nil
 }

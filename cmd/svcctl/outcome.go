@@ -49,8 +49,15 @@ func (o *outcome) changed() bool {
 //
 // The record, where there is one, knows which Services there were and what they said, and so also knows of those that the
 // packet path does not serve. The plan knows what the kernel really lacked. What the plan touches is never "unchanged".
-func results(m *resolve.Model, known *state.Record, ch *change) []result {
+//
+// digests are those of the Services, as [digests] gives them; without a record nobody asks for them.
+func results(m *resolve.Model, known *state.Record, ch *change, digests func() map[string]string) []result {
 	t := touchedServices(m, ch)
+	if known == nil {
+		t.findExisting(ch.observed)
+	} else {
+		t.digests = digests()
+	}
 	out := make([]result, 0, len(m.Services))
 	current := make(map[string]bool, len(m.Services))
 	for _, s := range m.Services {
@@ -78,7 +85,9 @@ func sortResults(results []result) {
 // touched is which Services a plan changes, and which of these the kernel already had in some form.
 type touched struct {
 	services, existing map[diag.Object]bool
-	wasEmpty           bool // the kernel had no table of ours
+	addresses          map[serviceAddress]diag.Object // of the services
+	wasEmpty           bool                           // the kernel had no table of ours
+	digests            map[string]string              // of all Services
 }
 
 func (t *touched) actionOf(s *resolve.Service, key string, known *state.Record) action {
@@ -97,7 +106,7 @@ func (t *touched) actionOf(s *resolve.Service, key string, known *state.Record) 
 	switch {
 	case !recorded, touched && t.wasEmpty: // recorded, but somebody emptied the kernel
 		return created
-	case touched, was != digest(s):
+	case touched, was != t.digests[key]:
 		return configured
 	default:
 		return unchanged
@@ -123,13 +132,13 @@ func addressOf(f graph.Family, s *graph.Set, k *graph.Key) (serviceAddress, bool
 
 func touchedServices(m *resolve.Model, ch *change) *touched {
 	t := &touched{
-		services: map[diag.Object]bool{}, existing: map[diag.Object]bool{}, wasEmpty: len(ch.observed.Tables) == 0,
+		services: map[diag.Object]bool{}, existing: map[diag.Object]bool{}, addresses: map[serviceAddress]diag.Object{},
+		wasEmpty: len(ch.observed.Tables) == 0,
 	}
 	if ch.plan.Empty() {
 		return t
 	}
 	owners := serviceAddresses(m)
-	addresses := map[serviceAddress]diag.Object{} // of the touched ones
 	for i := range ch.plan.Tables {
 		tc := &ch.plan.Tables[i]
 		for _, e := range tc.Elements {
@@ -140,17 +149,20 @@ func touchedServices(m *resolve.Model, ch *change) *touched {
 					owner, owned := owners[at]
 					if ok && owned {
 						t.services[owner] = true
-						addresses[at] = owner
+						t.addresses[at] = owner
 					}
 				}
 			}
 		}
 	}
-	t.findExisting(ch.observed, addresses)
 	return t
 }
 
-func (t *touched) findExisting(observed *graph.Ruleset, addresses map[serviceAddress]diag.Object) {
+// findExisting finds out which of the services the kernel already had.
+func (t *touched) findExisting(observed *graph.Ruleset) {
+	if len(t.addresses) == 0 {
+		return
+	}
 	for _, table := range observed.Tables {
 		for _, s := range table.Sets {
 			for i := range s.Elements.Len() {
@@ -159,7 +171,7 @@ func (t *touched) findExisting(observed *graph.Ruleset, addresses map[serviceAdd
 				if !ok {
 					break // of this set none is
 				}
-				if owner, ok := addresses[at]; ok {
+				if owner, ok := t.addresses[at]; ok {
 					t.existing[owner] = true
 				}
 			}

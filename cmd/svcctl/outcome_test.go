@@ -68,17 +68,21 @@ func TestResults(t *testing.T) {
 		{"different", "the same", configured},
 	} {
 		observed := kernels[tc.kernel]
-		got := results(model, records[tc.record], &change{observed: observed, plan: plan.Diff(observed, desired)})
+		got := results(model, records[tc.record], &change{observed: observed, plan: plan.Diff(observed, desired)}, digestsOf(model))
 		if diff := cmp.Diff([]result{{"default", "a", tc.want}}, got); diff != "" {
 			t.Errorf("record %s, kernel has %s (-want +got):\n%s", tc.record, tc.kernel, diff)
 		}
 	}
 	gone := &state.Record{Services: map[string]string{"default/b": "0", "default/a": same["default/a"], "a/z": "0"}}
-	got := results(model, gone, &change{observed: desired, plan: &plan.Plan{}})
+	got := results(model, gone, &change{observed: desired, plan: &plan.Plan{}}, digestsOf(model))
 	want := []result{{"a", "z", pruned}, {"default", "a", unchanged}, {"default", "b", pruned}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("with services that are gone (-want +got):\n%s", diff)
 	}
+}
+
+func digestsOf(m *resolve.Model) func() map[string]string {
+	return func() map[string]string { return digests(m) }
 }
 
 func TestResultsOfServicesNotServed(t *testing.T) {
@@ -95,7 +99,7 @@ func TestResultsOfServicesNotServed(t *testing.T) {
 		"unrecorded": {&state.Record{}, created},
 		"changed":    {&state.Record{Services: map[string]string{"default/a": "0"}}, configured},
 	} {
-		if got := results(model, tc.known, nothing); got[0].Action != tc.want {
+		if got := results(model, tc.known, nothing, digestsOf(model)); got[0].Action != tc.want {
 			t.Errorf("%s: %s, want %s", name, got[0].Action, tc.want)
 		}
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"runtime"
 	"strconv"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -65,15 +67,13 @@ func (c *cli) recall(store *state.Store, r *state.Record) func() *graph.Ruleset 
 	if r == nil {
 		return func() *graph.Ruleset { return nil }
 	}
-	read := make(chan *graph.Ruleset, 1)
-	go func() {
+	return inBackground(func() *graph.Ruleset {
 		rs, err := store.Applied(r)
 		if err != nil {
 			c.log.Info("the kernel will be read instead", "error", err)
 		}
-		read <- rs
-	}()
-	return func() *graph.Ruleset { return <-read }
+		return rs
+	})
 }
 
 // heldBy gives what Services keep of what was allocated to them when the record was made.
@@ -144,13 +144,13 @@ func (a *application) record(ch *change, applied *graph.Ruleset) error {
 	r := &state.Record{
 		Files:       a.files,
 		Config:      a.cli.config.Digest(),
-		Services:    digests(a.in.model),
+		Services:    a.digests(),
 		Allocations: a.in.allocated.Held(),
 	}
 	if err := a.cli.stamp(r, ch); err != nil {
 		return err
 	}
-	content := state.NewContent(a.sources(), applied)
+	content := state.NewContent(a.manifests(), applied)
 	if ch.plan.Empty() && sameRecord(a.known, r, content) && a.store.Complete(a.known) {
 		return nil
 	}
@@ -180,12 +180,30 @@ func sameRecord(a, b *state.Record, content *state.Content) bool {
 // serviceKey is how the record names a Service.
 func serviceKey(o diag.Object) string { return o.Namespace + "/" + o.Name }
 
+// digests gives the digest of every Service, by its key.
 func digests(m *resolve.Model) map[string]string {
-	out := make(map[string]string, len(m.Services))
-	for _, s := range m.Services {
-		out[serviceKey(s.Ref)] = digest(s)
+	list := make([]string, len(m.Services))
+	var wg sync.WaitGroup
+	for part := range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := part; i < len(list); i += runtime.GOMAXPROCS(0) {
+				list[i] = digest(m.Services[i])
+			}
+		})
+	}
+	wg.Wait()
+	out := make(map[string]string, len(list))
+	for i, s := range m.Services {
+		out[serviceKey(s.Ref)] = list[i]
 	}
 	return out
+}
+
+// inBackground begins to work something out, and gives the function that waits for it.
+func inBackground[T any](work func() T) func() T {
+	once := sync.OnceValue(work)
+	go once()
+	return once
 }
 
 // digest gives a digest of all that a Service says and of its endpoints: not of the bookkeeping of an API server, which

@@ -142,10 +142,9 @@ func (c *cli) printStatus(s *statusJSON) {
 	if s.Netns != "" {
 		line("Namespace", "%s", s.Netns)
 	}
-	switch a := s.Applied; {
-	case a == nil:
+	if a := s.Applied; a == nil {
 		line("Applied", "nothing that is recorded in %s", c.config.StateDir)
-	default:
+	} else {
 		line("Applied", "%s (%s ago), state %d", a.Time.Format(time.RFC3339), age(c.env.now().Sub(a.Time)), a.State)
 		line("By", "%s", a.By)
 		if a.RolledBackTo != 0 {

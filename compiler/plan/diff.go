@@ -163,7 +163,11 @@ func diffElements(was, want *graph.Set) ElementChange {
 	c := ElementChange{Set: want}
 	a, b := &was.Elements, &want.Elements
 	i, j, n, m := 0, 0, was.Elements.Len(), want.Elements.Len()
-	for i < n || j < m {
+	for {
+		same := a.EqualRun(i, b, j)
+		if i, j = i+same, j+same; i == n && j == m {
+			return c
+		}
 		order := 0
 		switch {
 		case i == n:
@@ -173,21 +177,15 @@ func diffElements(was, want *graph.Set) ElementChange {
 		default:
 			order = a.CompareKeys(i, b, j)
 		}
-		changed := order != 0 || !a.SameData(i, b, j)
 		if order <= 0 {
-			if changed {
-				c.Del.Append(a.At(i))
-			}
+			c.Del.Append(a.At(i))
 			i++
 		}
 		if order >= 0 {
-			if changed {
-				c.Add.Append(b.At(j))
-			}
+			c.Add.Append(b.At(j))
 			j++
 		}
 	}
-	return c
 }
 
 func (c *TableChange) empty() bool {

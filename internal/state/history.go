@@ -16,21 +16,29 @@ import (
 // Kept is how many applied states are kept, the present one included.
 const Kept = 5
 
-// Content is the large parts of a record.
-type Content struct {
+// Manifests are manifests to be recorded, and how a record names them.
+type Manifests struct {
 	sources []manifest.Source
 	refs    []SourceRef
+}
+
+// NameManifests names manifests, which takes as long as reading all of them.
+func NameManifests(sources []manifest.Source) *Manifests {
+	m := &Manifests{sources: sources, refs: make([]SourceRef, len(sources))}
+	for i, src := range sources {
+		m.refs[i] = SourceRef{src.Name, src.FirstLine, blobName(src.Data)}
+	}
+	return m
+}
+
+// Content is the large parts of a record.
+type Content struct {
+	*Manifests
 	ruleset *graph.Ruleset
 }
 
 // NewContent makes the content of a record of the manifests and of what they compiled to.
-func NewContent(sources []manifest.Source, rs *graph.Ruleset) *Content {
-	c := &Content{sources: sources, refs: make([]SourceRef, len(sources)), ruleset: rs}
-	for i, src := range sources {
-		c.refs[i] = SourceRef{src.Name, src.FirstLine, blobName(src.Data)}
-	}
-	return c
-}
+func NewContent(m *Manifests, rs *graph.Ruleset) *Content { return &Content{m, rs} }
 
 // SameManifests reports whether a record is of the same manifests.
 func (c *Content) SameManifests(r *Record) bool { return slices.Equal(c.refs, r.Sources) }

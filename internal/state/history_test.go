@@ -16,7 +16,7 @@ import (
 // numbered is the content of the n-th of a row of records: one manifest is its own, one is everybody's.
 func numbered(n int) *Content {
 	return NewContent(
-		[]manifest.Source{{Name: "own", Data: fmt.Append(nil, n)}, {Name: "shared", Data: []byte("the same")}},
+		NameManifests([]manifest.Source{{Name: "own", Data: fmt.Append(nil, n)}, {Name: "shared", Data: []byte("the same")}}),
 		&graph.Ruleset{Tables: []*graph.Table{{Name: fmt.Sprint("t", n)}}})
 }
 

@@ -42,12 +42,12 @@ func record() *Record {
 // content is what the record is of: some of the manifests are alike, and none needs to be text.
 func content() *Content {
 	return NewContent(
-		[]manifest.Source{
+		NameManifests([]manifest.Source{
 			{Name: "services/a.yaml", Data: []byte("kind: Service\n")},
 			{Name: "services/b.yaml", Data: []byte("kind: Service\n")},
 			{Name: "empty.yaml", Data: []byte{}},
 			{Name: "<stdin>", FirstLine: 7, Data: []byte("not UTF-8: \xff\xfe, no newline at the end")},
-		},
+		}),
 		&graph.Ruleset{Tables: []*graph.Table{{Name: "svcctl", Chains: []*graph.Chain{{Name: "c"}}}}})
 }
 
