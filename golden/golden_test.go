@@ -18,6 +18,7 @@ import (
 	"github.com/svcctl/svcctl/compiler"
 	"github.com/svcctl/svcctl/compiler/allocate"
 	"github.com/svcctl/svcctl/compiler/diag"
+	"github.com/svcctl/svcctl/compiler/dns"
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/plan"
@@ -88,6 +89,7 @@ func run(t *testing.T, name string) *result {
 	r.write(t, "get.txt", func(b *bytes.Buffer) error {
 		return render.ServiceTable(b, r.model.Services, render.TableOptions{AllNamespaces: true, Wide: true})
 	})
+	r.names(t, cfg)
 	r.write(t, "describe.txt", func(b *bytes.Buffer) error { return render.DescribeServices(b, r.model.Services) })
 
 	if base := filepath.Join(dir, "base"); exists(base) {
@@ -103,6 +105,28 @@ func run(t *testing.T, name string) *result {
 		r.write(t, "plan.json", func(b *bytes.Buffer) error { return render.PlanJSON(b, p, nil) })
 	}
 	return r
+}
+
+// names writes the zones and the hosts file. Zones with nothing in them, of ranges that the configuration has, are left out.
+func (r *result) names(t *testing.T, cfg config.Config) {
+	t.Helper()
+	zones, found := dns.Build(r.model, dns.Config{
+		ClusterDomain: dns.DefaultClusterDomain, TTL: dns.DefaultTTL, NameServers: []dns.Name{dns.DefaultNameServer},
+		ReverseCIDRs: slices.Concat(cfg.ServiceCIDRs, cfg.ClusterCIDRs),
+	})
+	zones.Zones = slices.DeleteFunc(zones.Zones, (*dns.Zone).Empty)
+	r.write(t, "dns.zone", func(b *bytes.Buffer) error {
+		for _, d := range found {
+			b.WriteString("; " + d.String() + "\n")
+		}
+		for _, z := range zones.Zones {
+			if err := render.Zone(b, z); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	r.write(t, "hosts", func(b *bytes.Buffer) error { return render.Hosts(b, zones.Hosts) })
 }
 
 // compile runs the phases. It gives nil where the input is refused.
@@ -153,6 +177,11 @@ func checkPermuted(t *testing.T, r *result) {
 	}
 	if !bytes.Equal(was.Bytes(), is.Bytes()) {
 		t.Errorf("another order of documents gives another ruleset:\n%s", is.String())
+	}
+	again.files = map[string][]byte{}
+	again.names(t, loadConfig(t, dir))
+	if names := again.files["dns.zone"]; !bytes.Equal(names, r.files["dns.zone"]) {
+		t.Errorf("another order of documents gives other zones:\n%s", names)
 	}
 }
 
