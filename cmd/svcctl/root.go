@@ -90,6 +90,7 @@ func newRootCommand(env *environment) *cobra.Command {
 		newExplainCommand(c), newAllocateCommand(c),
 		newGetCommand(c), newDescribeCommand(c), newDeleteCommand(c),
 		newStatusCommand(c), newVerifyCommand(c), newConfirmCommand(c), newRollbackCommand(c),
+		newDNSCommand(c),
 		newVersionCommand(c), newCompletionCommand(c),
 	)
 	return root
