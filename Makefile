@@ -7,6 +7,8 @@ TOOLS := $(CURDIR)/.cache/bin
 GOLANGCI_LINT_VERSION := v2.15.0
 # Pinned by name, so that a new version is built when the number changes.
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+# CoreDNS, which loads the zones that svcctl writes, is built from a module of its own.
+COREDNS := $(TOOLS)/coredns
 FUZZTIME ?= 30s
 FUZZ_TARGETS = $(shell grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u)
 
@@ -25,8 +27,12 @@ demo: build ## Show services carrying traffic, in private network namespaces
 	@$(GO) run ./internal/demo
 
 .PHONY: deps
-deps: ## Install the Debian packages that the tests compare with (as root; otherwise say what is missing)
+deps: $(COREDNS) ## Get what the tests compare with: Debian packages (as root; otherwise say what is missing), CoreDNS
 	@./.ci/deps
+
+$(COREDNS): $(wildcard internal/peer/coredns/*)
+	mkdir -p $(TOOLS)
+	cd internal/peer/coredns && $(GO) build -trimpath -o $@ .
 
 .PHONY: test
 test: deps ## Run all tests
