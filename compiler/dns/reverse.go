@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Reverse zones end at a whole part of the reversed address: at an octet of IPv4, at a nibble of IPv6 (RFC 1035, section
@@ -103,15 +102,14 @@ func wholeParts(p netip.Prefix) []netip.Prefix {
 
 // reverseName gives the name of the first bits of an address in the reverse tree.
 func reverseName(a netip.Addr, bits int) Name {
-	var b strings.Builder
+	var buf [80]byte
+	out := buf[:0]
 	octets := a.AsSlice()
 	if a.Is4() {
 		for i := bits/8 - 1; i >= 0; i-- {
-			b.WriteString(strconv.Itoa(int(octets[i])))
-			b.WriteByte('.')
+			out = append(strconv.AppendUint(out, uint64(octets[i]), 10), '.')
 		}
-		b.WriteString("in-addr.arpa")
-		return Name(b.String())
+		return Name(append(out, "in-addr.arpa"...))
 	}
 	const digits = "0123456789abcdef"
 	for i := bits/4 - 1; i >= 0; i-- {
@@ -119,9 +117,7 @@ func reverseName(a netip.Addr, bits int) Name {
 		if i%2 == 1 {
 			nibble = octets[i/2] & 0xf
 		}
-		b.WriteByte(digits[nibble])
-		b.WriteByte('.')
+		out = append(out, digits[nibble], '.')
 	}
-	b.WriteString("ip6.arpa")
-	return Name(b.String())
+	return Name(append(out, "ip6.arpa"...))
 }

@@ -181,7 +181,7 @@ func (b *builder) endpoints(svc *resolve.Service, name Name) (endpoints []endpoi
 			if err != nil {
 				continue
 			}
-			host := Name(hostLabel(e, addr) + "." + string(name))
+			host := hostName(e, addr, name)
 			if !b.fits(host, svc, "") {
 				continue
 			}
@@ -201,20 +201,21 @@ func compareServers(r, s Record) int {
 	return cmp.Or(cmp.Compare(r.Name, s.Name), cmp.Compare(x.Target, y.Target), cmp.Compare(x.Port, y.Port))
 }
 
-// hostLabel gives the name of an endpoint below its Service: its hostname, else its address with dashes, as CoreDNS
+// hostName gives the name of an endpoint below its Service: by its hostname, else by its address with dashes, as CoreDNS
 // writes it. A label must not end in a dash, so an address that ends in "::" gets the 0 that it left out.
-func hostLabel(e *discoveryv1.Endpoint, addr netip.Addr) string {
+func hostName(e *discoveryv1.Endpoint, addr netip.Addr, service Name) Name {
 	if e.Hostname != nil && *e.Hostname != "" {
-		return *e.Hostname
+		return Name(*e.Hostname) + "." + service
 	}
-	label := strings.Map(func(r rune) rune {
-		if r == '.' || r == ':' {
-			return '-'
+	var buf [64 + maxName]byte
+	label := addr.AppendTo(buf[:0])
+	for i, c := range label {
+		if c == '.' || c == ':' {
+			label[i] = '-'
 		}
-		return r
-	}, addr.String())
-	if strings.HasSuffix(label, "-") {
-		label += "0"
 	}
-	return label
+	if label[len(label)-1] == '-' {
+		label = append(label, '0')
+	}
+	return Name(append(append(label, '.'), service...))
 }

@@ -84,14 +84,14 @@ func (z *Zone) Empty() bool {
 // content is another. It says nothing about which content is newer; see [NextSerial] for that. It is never 0, which
 // CoreDNS takes for "not loaded yet".
 func (z *Zone) ContentSerial() uint32 {
-	d := digester{sha256.New()}
+	d := digester{hash: sha256.New()}
 	d.names(z.Origin, z.SOA.Primary, z.SOA.Mailbox)
 	d.numbers(z.SOA.Refresh, z.SOA.Retry, z.SOA.Expire, z.SOA.Minimum, z.TTL)
 	for _, r := range z.Records {
 		d.names(r.Name)
 		d.data(r.Data)
 	}
-	return max(1, binary.BigEndian.Uint32(d.Sum(nil)))
+	return max(1, binary.BigEndian.Uint32(d.sum()))
 }
 
 // NextSerial gives the serial number of a content that comes after one of the given serial number: the next greater one
@@ -100,29 +100,48 @@ func NextSerial(serial uint32) uint32 { return max(1, serial+1) }
 
 // digester takes the content of a zone in, each part with its length or at a fixed length, so that no two contents are
 // taken in as the same bytes.
-type digester struct{ hash.Hash }
+type digester struct {
+	hash hash.Hash
+	buf  []byte // what the hash has not got yet: it is faster with much at once
+}
 
-func (d digester) names(names ...Name) {
+func (d *digester) names(names ...Name) {
 	for _, n := range names {
 		d.numbers(uint32(len(n)))
-		_, _ = d.Write([]byte(n)) // a hash never fails
+		d.buf = append(d.buf, n...)
+	}
+	if len(d.buf) > 4096 {
+		d.flush()
 	}
 }
 
-func (d digester) numbers(numbers ...uint32) {
-	var buf [4]byte
+func (d *digester) numbers(numbers ...uint32) {
 	for _, n := range numbers {
-		binary.BigEndian.PutUint32(buf[:], n)
-		_, _ = d.Write(buf[:])
+		d.buf = binary.BigEndian.AppendUint32(d.buf, n)
 	}
+}
+
+func (d *digester) flush() {
+	_, _ = d.hash.Write(d.buf) // a hash never fails
+	d.buf = d.buf[:0]
+}
+
+func (d *digester) sum() []byte {
+	d.flush()
+	return d.hash.Sum(nil)
+}
+
+func (d *digester) address(a netip.Addr) {
+	octets := a.As16() // its family is in the type
+	d.buf = append(d.buf, octets[:]...)
 }
 
 // data starts with the type of the record (RFC 1035, 3596, 2782).
-func (d digester) data(data Data) {
+func (d *digester) data(data Data) {
 	switch data := data.(type) {
 	case A:
 		d.numbers(1)
-		d.names(Name(data.Addr.AsSlice()))
+		d.address(data.Addr)
 	case NS:
 		d.numbers(2)
 		d.names(data.Host)
@@ -137,7 +156,7 @@ func (d digester) data(data Data) {
 		d.names(Name(data.Text))
 	case AAAA:
 		d.numbers(28)
-		d.names(Name(data.Addr.AsSlice()))
+		d.address(data.Addr)
 	case SRV:
 		d.numbers(33, uint32(data.Priority), uint32(data.Weight), uint32(data.Port))
 		d.names(data.Target)
