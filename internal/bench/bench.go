@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -43,7 +44,7 @@ func (b *bench) run(ctx context.Context) error {
 		}
 	}
 	b.report()
-	return b.growth()
+	return errors.Join(b.growth(), b.dns(ctx))
 }
 
 // prepare writes the inputs and compiles them once.

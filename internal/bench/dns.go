@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -30,27 +31,35 @@ import (
 	"github.com/svcctl/svcctl/render"
 )
 
-// dnsBench measures names: making and writing zones, reading them, and answering from them, beside CoreDNS with the same
-// zones.
-type dnsBench struct {
-	svcctl, dir                 string
-	services, endpoints, rounds int
-
-	manifest string
-	files    []peer.ZoneFile
-	queries  [][]byte // packed, of names that are there
-	records  int
-	size     int
-
-	build, write, parse    samples // in this process
-	startOurs, startTheirs samples // from the start of the process to the first answer
-	oursUDP, theirsUDP     []float64
-	oursSRV, theirsSRV     []float64
+// dns measures names: making zones, writing and reading them, and answering from them, beside CoreDNS with the same zones.
+func (b *bench) dns(ctx context.Context) error {
+	d := dnsBench{svcctl: b.svcctl, dir: filepath.Join(b.dir, "dns"), out: os.Stdout, rounds: b.rounds}
+	return d.run(ctx)
 }
 
-// dns measures names, and prints a table of its own.
-func (b *bench) dns(ctx context.Context) error {
-	d := dnsBench{svcctl: b.svcctl, dir: filepath.Join(b.dir, "dns"), services: b.services, endpoints: b.endpoints, rounds: b.rounds}
+// The size of what is named.
+const (
+	dnsServices  = 10_000
+	dnsEndpoints = 10
+)
+
+type dnsBench struct {
+	svcctl, dir string
+	out         io.Writer
+	rounds      int
+
+	manifest           string
+	files              []peer.ZoneFile
+	addresses, servers [][]byte // packed queries, of names that are there
+	records, size      int
+
+	build, write, parse        samples // in this process
+	startOurs, startTheirs     samples // from the start of the process to the first answer
+	oursAddress, theirsAddress []float64
+	oursServer, theirsServer   []float64
+}
+
+func (d *dnsBench) run(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(d.dir, "manifests"), 0o700); err != nil {
 		return err
 	}
@@ -59,12 +68,7 @@ func (b *bench) dns(ctx context.Context) error {
 		return err
 	}
 	for range d.rounds {
-		if err := d.zones(m); err != nil {
-			return err
-		}
-	}
-	for range d.rounds {
-		if err := d.servers(ctx); err != nil {
+		if err := errors.Join(d.zones(m), d.ask(ctx)); err != nil {
 			return err
 		}
 	}
@@ -75,7 +79,7 @@ func (b *bench) dns(ctx context.Context) error {
 // prepare writes manifests of which every other Service is headless.
 func (d *dnsBench) prepare() (*resolve.Model, error) {
 	var text bytes.Buffer
-	if err := (workload.Workload{Services: d.services, Endpoints: d.endpoints}).WriteYAML(&text); err != nil {
+	if err := (workload.Workload{Services: dnsServices, Endpoints: dnsEndpoints}).WriteYAML(&text); err != nil {
 		return nil, err
 	}
 	lines, n := strings.Split(text.String(), "\n"), 0
@@ -147,16 +151,16 @@ func (d *dnsBench) zones(m *resolve.Model) error {
 
 // makeQueries packs questions for the addresses, and for the servers, of names that are there.
 func (d *dnsBench) makeQueries(zones *dns.Zones) error {
-	d.queries = nil
+	d.addresses, d.servers = nil, nil
 	for _, r := range zones.Zones[0].Records {
-		typ := uint16(0)
+		var typ uint16
+		var to *[][]byte
 		switch r.Data.(type) {
 		case dns.A:
-			typ = wire.TypeA
+			typ, to = wire.TypeA, &d.addresses
 		case dns.SRV:
-			typ = wire.TypeSRV
-		}
-		if typ == 0 {
+			typ, to = wire.TypeSRV, &d.servers
+		default:
 			continue
 		}
 		m := new(wire.Msg)
@@ -166,35 +170,13 @@ func (d *dnsBench) makeQueries(zones *dns.Zones) error {
 		if err != nil {
 			return err
 		}
-		d.queries = append(d.queries, query)
+		*to = append(*to, query)
 	}
 	return nil
 }
 
-// ofType gives the queries of a type.
-func (d *dnsBench) ofType(typ uint16) [][]byte {
-	var out [][]byte
-	for _, q := range d.queries {
-		var m wire.Msg
-		if m.Unpack(q) == nil && m.Question[0].Qtype == typ {
-			out = append(out, q)
-		}
-	}
-	return out
-}
-
-// servers starts both servers, one after the other, and asks them the same.
-func (d *dnsBench) servers(ctx context.Context) error {
-	addresses, servers := d.ofType(wire.TypeA), d.ofType(wire.TypeSRV)
-	ask := func(addr string, byAddress, byServer *[]float64) error {
-		a, err := rate(ctx, addr, addresses)
-		if err != nil {
-			return err
-		}
-		s, err := rate(ctx, addr, servers)
-		*byAddress, *byServer = append(*byAddress, a), append(*byServer, s)
-		return err
-	}
+// ask starts both servers, one after the other, and asks them the same.
+func (d *dnsBench) ask(ctx context.Context) error {
 	var core *peer.CoreDNS
 	err := d.startTheirs.measure(func() (err error) {
 		core, err = peer.StartCoreDNS(ctx, d.dir, d.files)
@@ -203,7 +185,8 @@ func (d *dnsBench) servers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(ask(core.Addr, &d.theirsUDP, &d.theirsSRV), core.Stop()); err != nil {
+	err = errors.Join(d.rates(ctx, core.Addr, &d.theirsAddress, &d.theirsServer), core.Stop())
+	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -220,13 +203,23 @@ func (d *dnsBench) servers(ctx context.Context) error {
 		return await(ctx, addr)
 	})
 	if err == nil {
-		err = ask(addr, &d.oursUDP, &d.oursSRV)
+		err = d.rates(ctx, addr, &d.oursAddress, &d.oursServer)
 	}
 	stop()
 	if waitErr := cmd.Wait(); err != nil {
 		return fmt.Errorf("svcctl dns serve: %w, %w: %s", err, waitErr, stderr.String())
 	}
 	return nil
+}
+
+func (d *dnsBench) rates(ctx context.Context, addr string, address, server *[]float64) error {
+	a, err := rate(ctx, addr, d.addresses)
+	if err != nil {
+		return err
+	}
+	s, err := rate(ctx, addr, d.servers)
+	*address, *server = append(*address, a), append(*server, s)
+	return err
 }
 
 // await asks for the forward zone until there is an answer.
@@ -309,30 +302,26 @@ func asker(ctx context.Context, addr string, queries [][]byte, r *rand.Rand, end
 }
 
 func (d *dnsBench) report() {
-	for _, s := range []*samples{&d.build, &d.write, &d.parse, &d.startOurs, &d.startTheirs} {
-		s.sort()
-	}
-	fmt.Printf("\nNames of %d Services × %d endpoints, every other one headless: %d records, %d MiB of zone files; median of %d rounds\n\n",
-		d.services, d.endpoints, d.records, d.size>>20, d.rounds)
-	fmt.Println("| what | svcctl | the other | ratio |")
-	fmt.Println("|---|---|---|---|")
+	fmt.Fprintf(d.out, "\n%d Services × %d endpoints, every other one headless: %d records, %d MiB of zone files; median of %d rounds\n\n",
+		dnsServices, dnsEndpoints, d.records, d.size>>20, d.rounds)
+	fmt.Fprintf(d.out, "| what | svcctl | beside it | ratio |\n|---|---|---|---|\n")
 	times := func(what string, ours, theirs *samples) {
-		fmt.Printf("| %s | %s | %s | %.2f |\n", what, round(ours.median()), round(theirs.median()),
-			float64(ours.median())/float64(theirs.median()))
+		o, t := middle(ours.times), middle(theirs.times)
+		fmt.Fprintf(d.out, "| %s | %s | %s | %.2f |\n", what, o.Round(time.Millisecond), t.Round(time.Millisecond), float64(o)/float64(t))
 	}
-	times("records of the model; the other: parsing the zone files (the parser of CoreDNS)", &d.build, &d.parse)
-	times("writing the zone files; the other: parsing them", &d.write, &d.parse)
-	times("`dns serve -f` from its start to the first answer; the other: CoreDNS loading the zone files", &d.startOurs, &d.startTheirs)
+	times("records from the model; beside it the parser of CoreDNS, reading the zone files", &d.build, &d.parse)
+	times("writing the zone files; beside it reading them", &d.write, &d.parse)
+	times("`dns serve -f`, start to first answer; beside it CoreDNS with the zone files", &d.startOurs, &d.startTheirs)
 	rates := func(what string, ours, theirs []float64) {
 		o, t := middle(ours), middle(theirs)
-		fmt.Printf("| %s | %.0f/s | %.0f/s | %.2f |\n", what, o, t, o/t)
+		fmt.Fprintf(d.out, "| %s | %.0f/s | %.0f/s | %.2f |\n", what, o, t, o/t)
 	}
-	rates(fmt.Sprintf("queries for addresses over UDP, %d clients; the other: CoreDNS with the same zones", askers), d.oursUDP, d.theirsUDP)
-	rates("the same for servers (SRV)", d.oursSRV, d.theirsSRV)
+	rates(fmt.Sprintf("answers for addresses, UDP, %d clients; beside it CoreDNS", askers), d.oursAddress, d.theirsAddress)
+	rates("answers for servers (SRV), the same", d.oursServer, d.theirsServer)
 }
 
 // middle gives the median.
-func middle(values []float64) float64 {
+func middle[T cmp.Ordered](values []T) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
 }
