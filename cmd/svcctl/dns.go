@@ -81,6 +81,7 @@ func (c *cli) names(ctx context.Context, o *dnsOptions, cfg dns.Config) (*dns.Zo
 	if err != nil {
 		return nil, err
 	}
+	defer pauseCollector()()
 	zones, found := dns.Build(in.model, cfg)
 	return zones, c.judge(found, &inputFlags{})
 }

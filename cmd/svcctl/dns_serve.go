@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"syscall"
 
@@ -86,6 +87,7 @@ func (c *cli) dnsServe(ctx context.Context, o *dnsServeOptions) error {
 	if err != nil {
 		return systemError("%w", err)
 	}
+	debug.FreeOSMemory() // the manifests are many times what is kept of them
 	n := &nameService{cli: c, opts: o, cfg: cfg, server: server, zones: zones}
 	c.notef("serving %s and %s on %s", zones.Zones[0].Origin,
 		count(len(zones.Zones)-1, "reverse zone", "reverse zones"), addresses(server.Addrs()))
@@ -151,6 +153,7 @@ func (n *nameService) reload(ctx context.Context) {
 		return
 	}
 	n.zones = zones
+	defer debug.FreeOSMemory()
 	records := 0
 	for _, z := range zones.Zones {
 		records += len(z.Records)

@@ -44,6 +44,8 @@ func newDNSZoneCommand(c *cli) *cobra.Command {
 		Example: dnsZoneExamples,
 		Args:    cobra.ArbitraryArgs,
 		RunE:    c.run(func(ctx context.Context, args []string) error { return c.dnsZone(ctx, o, args) }),
+		// The zones are not known before the manifests are read; files are no arguments here.
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o.addTo(cmd)
 	o.addZoneFlagsTo(cmd)
