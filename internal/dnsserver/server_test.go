@@ -47,12 +47,17 @@ func TestSecondAddress(t *testing.T) {
 // TestAnswersComeFromWhereTheyWereAsked: a server that listens on all addresses answers from the one that was asked; a
 // client takes no other.
 func TestAnswersComeFromWhereTheyWereAsked(t *testing.T) {
-	_, at := serve(t, example(), "0.0.0.0:0")
-	for _, addr := range []string{"127.0.0.1", "127.0.0.3"} {
-		// The socket is connected: the kernel drops what comes from elsewhere.
-		to := netip.AddrPortFrom(netip.MustParseAddr(addr), at.Port())
-		if r := ask(t, "udp", to.String(), question("web.demo.svc.cluster.local.", wire.TypeA)); len(r.Answer) != 1 {
-			t.Errorf("%s: %s", addr, shown(r))
+	for _, all := range []string{"0.0.0.0:0", "[::]:0"} {
+		_, at := serve(t, example(), all)
+		for _, addr := range []string{"127.0.0.1", "127.0.0.3", "::1"} {
+			to := netip.AddrPortFrom(netip.MustParseAddr(addr), at.Port())
+			if to.Addr().Is6() && all == "0.0.0.0:0" {
+				continue
+			}
+			// The socket is connected: the kernel drops what comes from elsewhere.
+			if r := ask(t, "udp", to.String(), question("web.demo.svc.cluster.local.", wire.TypeA)); len(r.Answer) != 1 {
+				t.Errorf("%s on %s: %s", addr, all, shown(r))
+			}
 		}
 	}
 }
