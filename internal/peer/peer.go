@@ -41,7 +41,7 @@ const startTimeout = time.Minute
 // StartCoreDNS starts CoreDNS on a free port of loopback and waits until it serves. It ends with the context or with
 // [CoreDNS.Stop].
 func StartCoreDNS(ctx context.Context, dir string, zones []ZoneFile) (*CoreDNS, error) {
-	program, err := find("coredns")
+	program, err := Find("coredns")
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +107,8 @@ func (c *CoreDNS) Stop() error {
 	return nil
 }
 
-// find gives the path of a program that make builds into .cache/bin of the repository.
-func find(name string) (string, error) {
+// Find gives the path of a program that make builds into .cache/bin of the repository, or [ErrMissing].
+func Find(name string) (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
