@@ -3,15 +3,26 @@ package main
 import (
 	"debug/elf"
 	"encoding/binary"
+	"sync"
 
 	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/internal/cache"
 )
 
+// useDecoded lets the input be decoded with the cache, unless that is not wanted. It opens nothing yet.
+func (c *cli) useDecoded(f *inputFlags) {
+	if f.decoded == nil {
+		f.decoded = sync.OnceValue(func() *cache.Cache { return c.openDecoded(f) })
+	}
+}
+
 // openDecoded opens the cache of decoded documents in the state directory. What is not usable is not worth a word: the
 // documents are decoded. Only apply writes it, so that to look at something never changes anything.
 func (c *cli) openDecoded(f *inputFlags) *cache.Cache {
+	if f.noCache {
+		return nil
+	}
 	build, err := buildID()
 	if err != nil {
 		c.log.Debug("this program cannot be told from others, so there is no cache", "error", err)
@@ -24,13 +35,10 @@ func (c *cli) openDecoded(f *inputFlags) *cache.Cache {
 	return opened
 }
 
-// decode decodes the input, with the cache unless it is not wanted.
+// decode decodes the input, with the cache where there is one.
 func (c *cli) decode(sources []manifest.Source, f *inputFlags) (*manifest.Bundle, diag.List) {
 	opts := manifest.Options{Strict: f.strict}
-	var decoded *cache.Cache
-	if f.decoded != nil {
-		decoded = f.decoded()
-	}
+	decoded := f.decoded()
 	if decoded == nil {
 		return manifest.Decode(sources, opts)
 	}
@@ -43,9 +51,6 @@ func (c *cli) decode(sources []manifest.Source, f *inputFlags) (*manifest.Bundle
 
 // saveDecoded writes the cache, if that pays. That it could not be written costs the next run some time.
 func (c *cli) saveDecoded(f *inputFlags) {
-	if f.decoded == nil {
-		return
-	}
 	if decoded := f.decoded(); decoded != nil {
 		if err := decoded.Save(c.env.now()); err != nil {
 			c.log.Debug("not cached", "error", err)

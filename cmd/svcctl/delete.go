@@ -139,7 +139,8 @@ func (c *cli) deleteServices(ctx context.Context, o *deleteOptions) error {
 	if err != nil {
 		return systemError("delete -f needs what was applied: %w", err)
 	}
-	in, err := c.understand(manifests, &inputFlags{quiet: true, held: heldBy(known)}, func(b *manifest.Bundle) (*manifest.Bundle, error) {
+	f := &inputFlags{quiet: true, noCache: o.input.noCache, held: heldBy(known)}
+	in, err := c.understand(manifests, f, func(b *manifest.Bundle) (*manifest.Bundle, error) {
 		return b.Without(gone), nil
 	})
 	if err != nil {

@@ -84,7 +84,7 @@ func (c *cli) diff(ctx context.Context, o *diffOptions) error {
 		if format != nil {
 			return c.diffRendered(o, text, format, desired)
 		}
-		base, err := c.desired(ctx, &inputFlags{paths: []string{o.base}, recursive: o.input.recursive, quiet: true})
+		base, err := c.desired(ctx, &inputFlags{paths: []string{o.base}, recursive: o.input.recursive, quiet: true, noCache: o.input.noCache})
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +32,7 @@ type inputFlags struct {
 	noCache bool
 	// keepDecoded says that the command writes the cache of decoded documents, and not only reads it.
 	keepDecoded bool
-	// decoded opens the cache, once; nil: without.
+	// decoded opens the cache, once. It gives nil where there is none to be used.
 	decoded func() *cache.Cache
 }
 
@@ -72,10 +71,8 @@ func (c *cli) load(ctx context.Context, f *inputFlags, change changer) (*input, 
 	if len(f.paths) == 0 {
 		return nil, inputError("must specify what to read with -f")
 	}
-	if !f.noCache {
-		f.decoded = sync.OnceValue(func() *cache.Cache { return c.openDecoded(f) })
-		go f.decoded() // which takes as long as reading the sources
-	}
+	c.useDecoded(f)
+	go f.decoded() // which takes as long as reading the sources
 	sources, err := source.Read(ctx, f.paths, source.Options{Stdin: c.env.stdin, Recursive: f.recursive})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -91,6 +88,7 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 	in := &input{sources: sources}
 	var found diag.List
 	defer pauseCollector()()
+	c.useDecoded(f)
 	in.bundle, found = c.decode(sources, f)
 	broken := found.HasErrors()
 	if change != nil && !broken {
