@@ -81,6 +81,8 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 	if o.confirm != 0 && (o.confirm < time.Second || o.confirm > maxConfirm) {
 		return inputError("--confirm=%s: the time must be between 1s and 24h", o.confirm)
 	}
+	// From beginning to end: between two phases it would mark at once what it had never seen.
+	defer pauseCollector()()
 	store := c.store()
 	known, err := c.knownFor(store, o)
 	if err != nil {
@@ -157,7 +159,6 @@ type application struct {
 // is both an outcome and an error.
 func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 	c := a.cli
-	defer pauseCollector()()
 	desired, err := c.compile(a.in.model)
 	if err != nil {
 		return nil, err
