@@ -57,8 +57,12 @@ $(GOLANGCI_LINT):
 	mv $(TOOLS)/golangci-lint $@
 
 .PHONY: bench
-bench: build deps ## Measure against the budgets; every figure a ratio within the run
-	$(GO) run ./internal/bench
+bench: build deps ## Measure against the budgets; parts of it with BENCH="-only apply"
+	$(GO) run ./internal/bench $(BENCH)
+
+.PHONY: bench-plot
+bench-plot: deps ## Measure how cost grows with the number of Services; draws docs/benchmarks.svg
+	$(GO) run ./internal/bench -plot docs/benchmarks.svg
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s)

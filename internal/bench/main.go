@@ -1,5 +1,11 @@
-// Command bench measures svcctl against its budgets: every figure is a ratio of two things measured side by side in the
-// same run, in private network namespaces. `make bench` runs it; docs/benchmarks.md keeps what it printed.
+// Command bench measures svcctl against its budgets: every figure is a ratio of things measured side by side in the same
+// run, in turn, in private network namespaces. `make bench` runs all of it; -only chooses sections. It prints Markdown
+// tables with a verdict for every budget, which docs/benchmarks.md keeps, and says on standard error what it is doing.
+//
+// With -plot it measures how cost grows with the number of Services instead, and writes that as a picture.
+//
+// It uses the phases as the command line does, through their public functions, and the built program as a process. A
+// budget that is not met is no error: machines differ, and a figure is not a test.
 package main
 
 import (
@@ -7,10 +13,40 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"strings"
 
 	"github.com/svcctl/svcctl/internal/netlab"
 )
+
+// bench is one run.
+type bench struct {
+	svcctl    string // the program to measure
+	dir       string // for inputs and state; gone after the run
+	rounds    int
+	workloads []size
+	packets   packetOptions
+
+	met, missed int // budgets
+}
+
+// section is a part of the run that can be chosen.
+type section struct {
+	name, title string
+	run         func(*bench, context.Context) error
+}
+
+var sections = []section{
+	{"phases", "The pure phases, and the size of the program", (*bench).phases},
+	{"operations", "Element operations per endpoint", (*bench).operations},
+	{"commit", "From the compiled graph to the kernel", (*bench).commits},
+	{"update", "One endpoint replaced, added or removed", (*bench).updates},
+	{"apply", "`svcctl apply` as a process", (*bench).applies},
+	{"packets", "The first packet of a connection", (*bench).firstPackets},
+	{"churn", "Connections while endpoints churn", (*bench).churn},
+	{"profile", "Where the time goes", (*bench).profiles},
+}
 
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == "-child" {
@@ -24,25 +60,87 @@ func main() {
 }
 
 func run() int {
-	var b bench
-	flag.StringVar(&b.svcctl, "svcctl", "bin/svcctl", "the program to measure")
-	flag.IntVar(&b.services, "services", 10_000, "number of Services")
-	flag.IntVar(&b.endpoints, "endpoints", 10, "endpoints of each Service")
-	flag.IntVar(&b.rounds, "rounds", 5, "how often to measure each thing; the median counts")
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "svcctl-bench-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	b.dir = dir
-	if b.svcctl, err = filepath.Abs(b.svcctl); err == nil {
-		err = b.run(context.Background())
-	}
-	if err != nil {
+	if err := runBench(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
 	}
 	return 0
 }
+
+func runBench() error {
+	b := &bench{}
+	var names []string
+	for _, s := range sections {
+		names = append(names, s.name)
+	}
+	only := flag.String("only", "", "sections to run, with commas between them: "+strings.Join(names, ", "))
+	workloads := flag.String("workloads",
+		"10000x10/ipv4,10000x10/ipv6,10000x10/dual,30000x10/ipv4,30000x10/ipv6,100000x3/ipv4",
+		"Services × endpoints and the families of the workloads that are committed and applied")
+	plot := flag.String("plot", "", "write how cost grows as an SVG to this file, and run no section")
+	flag.StringVar(&b.svcctl, "svcctl", "bin/svcctl", "the program to measure")
+	flag.IntVar(&b.rounds, "rounds", 5, "how often to measure each thing; the median counts")
+	flag.IntVar(&b.packets.services, "packet-services", 30_000, "the largest number of Services for the first packet")
+	flag.IntVar(&b.packets.rounds, "packet-rounds", 15, "how often to send a series of first packets")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	var err error
+	if b.workloads, err = parseSizes(*workloads); err != nil {
+		return err
+	}
+	if b.svcctl, err = filepath.Abs(b.svcctl); err != nil {
+		return err
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "svcctl-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	// An interrupted run takes its namespaces and its processes with it.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if *plot != "" {
+		return b.plot(ctx, *plot)
+	}
+	return b.sections(ctx, chosen)
+}
+
+// choose gives the sections of a list of names; all of them for an empty one.
+func choose(names string) ([]section, error) {
+	if names == "" {
+		return sections, nil
+	}
+	var chosen []section
+	for name := range strings.SplitSeq(names, ",") {
+		found := false
+		for _, s := range sections {
+			if s.name == name {
+				chosen, found = append(chosen, s), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("no section %q", name)
+		}
+	}
+	return chosen, nil
+}
+
+func (b *bench) sections(ctx context.Context, chosen []section) error {
+	for _, s := range chosen {
+		note("%s", s.name)
+		fmt.Printf("## %s\n\n", s.title)
+		if err := s.run(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	fmt.Printf("%d budgets met, %d not met.\n", b.met, b.missed)
+	return nil
+}
+
+// note says on standard error what the run is at.
+func note(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -16,20 +17,45 @@ import (
 
 // samples are the measurements of one thing.
 type samples struct {
-	times  []time.Duration
-	memory int64 // bytes: the largest resident set of any round; 0 for what is no process
+	times  []time.Duration // in the order of the rounds
+	memory int64           // bytes: the largest resident set of any round; 0 for what is no process
 }
 
-func (s *samples) sort() { slices.Sort(s.times) }
+func (s *samples) add(d time.Duration) { s.times = append(s.times, d) }
 
-func (s *samples) median() time.Duration { return s.times[len(s.times)/2] }
+func (s *samples) median() time.Duration { return median(s.times) }
+
+// text gives the median and the range around it.
+func (s *samples) text() string {
+	return fmt.Sprintf("%s (%s–%s)", short(s.median()), short(slices.Min(s.times)), short(slices.Max(s.times)))
+}
+
+// ratio gives how long this took for each time unit of other. It is the median of the ratios of each round, so that a
+// machine that is slower for a while is so for both.
+func (s *samples) ratio(other *samples) float64 {
+	ratios := make([]float64, min(len(s.times), len(other.times)))
+	for i := range ratios {
+		ratios[i] = float64(s.times[i]) / float64(other.times[i])
+	}
+	return median(ratios)
+}
+
+func median[T cmp.Ordered](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
 
 // measure times a function of this process, without the garbage of the one before.
 func (s *samples) measure(f func() error) error {
 	runtime.GC()
+	return s.time(f)
+}
+
+// time times a function of this process.
+func (s *samples) time(f func() error) error {
 	start := time.Now()
 	err := f()
-	s.times = append(s.times, time.Since(start))
+	s.add(time.Since(start))
 	return err
 }
 
