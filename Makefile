@@ -61,8 +61,8 @@ bench: build deps ## Measure against the budgets; parts of it with BENCH="-only 
 	$(GO) run ./internal/bench $(BENCH)
 
 .PHONY: bench-plot
-bench-plot: deps ## Measure how cost grows with the number of Services; draws docs/benchmarks.svg
-	$(GO) run ./internal/bench -plot docs/benchmarks.svg
+bench-plot: deps ## Measure how cost grows with the number of Services, and draw it
+	$(GO) run ./internal/bench -plot docs/benchmarks.svg -write docs/benchmarks.md
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s)

@@ -42,9 +42,9 @@ func (b *bench) applies(ctx context.Context) error {
 			b.verdict(a.first.memory <= a.nft.memory),
 			b.verdict(max(a.first.memory, a.again.memory, a.less.memory) <= a.nft.memory))
 	}
-	times.print()
-	fmt.Print("Peak memory, the largest of all rounds:\n\n")
-	memory.print()
+	times.print(b.out)
+	fmt.Fprint(b.out, "Peak memory, the largest of all rounds:\n\n")
+	memory.print(b.out)
 	return nil
 }
 

@@ -13,7 +13,8 @@ import (
 // churn runs the test that updates under load, as often as it takes for a thousand updates, and sums up what it says.
 func (b *bench) churn(ctx context.Context) error {
 	const wanted, tries = 1000, 5
-	var updates, requests, lost, runs int
+	var updates, lost, runs int
+	var requests [3]int
 	for updates < wanted && runs < tries {
 		runs++
 		note("churn: run %d", runs)
@@ -24,22 +25,31 @@ func (b *bench) churn(ctx context.Context) error {
 		err := cmd.Run()
 		lost += len(lostLines.FindAll(out.Bytes(), -1))
 		updates += sum(updateLines, out.Bytes())
-		requests += sum(answerLines, out.Bytes())
+		for i, pattern := range answerLines {
+			requests[i] += sum(pattern, out.Bytes())
+		}
 		if err != nil && lost == 0 {
 			return fmt.Errorf("%w\n%s", err, out.Bytes())
 		}
 	}
-	t := table{head: []string{"updates", "requests answered meanwhile (TCP, UDP, SCTP)", "requests lost", "0 in 1,000 updates"}}
-	t.add(strconv.Itoa(updates), strconv.Itoa(requests), strconv.Itoa(lost), b.verdict(lost == 0 && updates >= wanted))
-	t.print()
+	t := table{head: []string{
+		"updates", "answered meanwhile: TCP", "UDP", "SCTP", "lost", "1,000 updates and 0 lost",
+	}}
+	t.add(thousands(updates), thousands(requests[0]), thousands(requests[1]), thousands(requests[2]), strconv.Itoa(lost),
+		b.verdict(lost == 0 && updates >= wanted))
+	t.print(b.out)
 	return nil
 }
 
 // What the test prints.
 var (
 	updateLines = regexp.MustCompile(`: (\d+) updates\n`)
-	answerLines = regexp.MustCompile(`: (\d+) requests answered\n`)
-	lostLines   = regexp.MustCompile(`: lost: `)
+	answerLines = [...]*regexp.Regexp{
+		regexp.MustCompile(`: (\d+) TCP requests answered\n`),
+		regexp.MustCompile(`: (\d+) UDP requests answered\n`),
+		regexp.MustCompile(`: (\d+) SCTP requests answered\n`),
+	}
+	lostLines = regexp.MustCompile(`: lost: `)
 )
 
 func sum(pattern *regexp.Regexp, text []byte) int {

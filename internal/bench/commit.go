@@ -33,7 +33,7 @@ func (b *bench) commits(ctx context.Context) error {
 		t.add(s.String(), c.nft.text(), c.bare.text(), c.commit.text(),
 			ratioText(toNFT), b.atMost(toNFT, commitToNFT), ratioText(toBare), b.atMost(toBare, commitToBare))
 	}
-	t.print()
+	t.print(b.out)
 	return nil
 }
 

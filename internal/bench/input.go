@@ -42,7 +42,7 @@ func (s size) elements() int {
 	return n
 }
 
-// rounds is how often to measure a size: a large one takes long, and a single one of its times means more.
+// roundsFor is how often to measure a size: a large one takes long, and a single one of its times means more.
 func (b *bench) roundsFor(s size) int {
 	if s.elements() > 250_000 {
 		return max(min(b.rounds, 3), 1)
@@ -50,10 +50,11 @@ func (b *bench) roundsFor(s size) int {
 	return b.rounds
 }
 
+// thousands writes a number with a comma before every three digits.
 func thousands(n int) string {
 	s := strconv.Itoa(n)
-	if len(s) > 3 {
-		return s[:len(s)-3] + "," + s[len(s)-3:]
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
 	}
 	return s
 }

@@ -10,8 +10,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -27,6 +29,10 @@ type bench struct {
 	rounds    int
 	workloads []size
 	packets   packetOptions
+
+	out io.Writer // what a section prints
+	// document keeps what the sections print; "" for none.
+	document document
 
 	met, missed int // budgets
 }
@@ -77,6 +83,7 @@ func runBench() error {
 	workloads := flag.String("workloads",
 		"10000x10/ipv4,10000x10/ipv6,10000x10/dual,30000x10/ipv4,30000x10/ipv6,100000x3/ipv4",
 		"Services × endpoints and the families of the workloads that are committed and applied")
+	write := flag.String("write", "", "put what the sections print into their places in this Markdown file, too")
 	plot := flag.String("plot", "", "write how cost grows as an SVG to this file, and run no section")
 	flag.StringVar(&b.svcctl, "svcctl", "bin/svcctl", "the program to measure")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often to measure each thing; the median counts")
@@ -86,6 +93,7 @@ func runBench() error {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
+	b.document = document(*write)
 	var err error
 	if b.workloads, err = parseSizes(*workloads); err != nil {
 		return err
@@ -105,7 +113,7 @@ func runBench() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if *plot != "" {
-		return b.plot(ctx, *plot)
+		chosen = []section{{"growth", "How cost grows", func(b *bench, ctx context.Context) error { return b.plot(ctx, *plot) }}}
 	}
 	return b.sections(ctx, chosen)
 }
@@ -131,14 +139,25 @@ func choose(names string) ([]section, error) {
 }
 
 func (b *bench) sections(ctx context.Context, chosen []section) error {
+	fmt.Printf("%s\n\n", machine())
 	for _, s := range chosen {
 		note("%s", s.name)
 		fmt.Printf("## %s\n\n", s.title)
+		var text strings.Builder
+		b.out = io.MultiWriter(os.Stdout, &text)
 		if err := s.run(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+		if b.document == "" {
+			continue
+		}
+		if err := errors.Join(b.document.replace(s.name, text.String()), b.document.replace("machine", machine())); err != nil {
+			return err
+		}
 	}
-	fmt.Printf("%d budgets met, %d not met.\n", b.met, b.missed)
+	if b.met+b.missed > 0 {
+		fmt.Printf("%d budgets met, %d not met.\n", b.met, b.missed)
+	}
 	return nil
 }
 

@@ -85,7 +85,7 @@ func (b *bench) operations(ctx context.Context) error {
 			fmt.Sprint(sum.most), b.verdict(sum.most <= operationsMost),
 			fmt.Sprintf("%.1f", float64(sum.all)/float64(sum.changes)))
 	}
-	t.print()
+	t.print(b.out)
 	return nil
 }
 

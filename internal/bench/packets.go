@@ -71,7 +71,7 @@ func (b *bench) firstPackets(ctx context.Context) error {
 			return err
 		}
 	}
-	fmt.Printf("%s new connections in a series, each of one UDP packet from another address, from one processor, through the "+
+	fmt.Fprintf(b.out, "%s new connections in a series, each of one UDP packet from another address, from one processor, through the "+
 		"node's prerouting, forward and postrouting hooks, to one of %d endpoints of a Service drawn at random; %d series in "+
 		"turn. Every packet was seen to arrive translated, and connection tracking to hold every connection.\n\n",
 		thousands(series), packetEndpoints, b.packets.rounds)
@@ -207,5 +207,5 @@ func (b *bench) firstPacketTable(stack workload.Stack, straight *path, paths []*
 		}
 		t.add(cells...)
 	}
-	t.print()
+	t.print(b.out)
 }

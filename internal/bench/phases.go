@@ -54,7 +54,7 @@ func (b *bench) phases(ctx context.Context) error {
 		t.add(thousands(n), fmt.Sprintf("%d + %d", g.chains, g.rules), b.verdict(g.chains+g.rules == program),
 			g.decode.text(), g.resolve.text(), g.compile.text(), short(per), pure)
 	}
-	t.print()
+	t.print(b.out)
 	return nil
 }
 

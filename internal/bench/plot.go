@@ -50,7 +50,7 @@ func (b *bench) plot(ctx context.Context, path string) error {
 		}
 		t.add(cells...)
 	}
-	t.print()
+	t.print(b.out)
 	picture := chart{
 		title:  fmt.Sprintf("Cost by number of Services, %d endpoints each", plotEndpoints),
 		x:      axis{"Services", 1e3, 1e5, func(v float64) string { return thousands(int(v)) }},
@@ -90,7 +90,7 @@ func (b *bench) plotPoint(ctx context.Context, n int) ([7]time.Duration, error) 
 				if err := commit.measure(func() error { return commitAll(ctx, c, rs) }); err != nil {
 					return err
 				}
-				return toAndFro(ctx, ns, c, s, rs, changed, forth, back, nil)
+				return toAndFro(ctx, ns, c, s, rs, changed, forth, back)
 			})
 		}); err != nil {
 			return out, err

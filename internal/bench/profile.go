@@ -88,11 +88,11 @@ func (b *bench) profiles(ctx context.Context) error {
 			return err
 		}
 	}
-	fmt.Printf("CPU time of `svcctl apply`, %s, the sum of %d processes, from Go's profiler.\n\n", s, profileRuns)
-	if err := printProfile(ctx, "The first apply", program, first); err != nil {
+	fmt.Fprintf(b.out, "CPU time of `svcctl apply`, %s, the sum of %d processes, from Go's profiler.\n\n", s, profileRuns)
+	if err := b.printProfile(ctx, "The first apply", program, first); err != nil {
 		return err
 	}
-	return printProfile(ctx, "One endpoint less or more", program, change)
+	return b.printProfile(ctx, "One endpoint less or more", program, change)
 }
 
 // buildProfiled builds the program with the profiler in it. The run is at the top of the source tree, as make's are.
@@ -132,8 +132,8 @@ func profiled(ctx context.Context, ns *netlab.Namespace, out, program string, ar
 }
 
 // printProfile prints the functions that the time is spent in: by themselves, and of our own with all that they call.
-func printProfile(ctx context.Context, title, program string, profiles []string) error {
-	fmt.Printf("%s:\n\n", title)
+func (b *bench) printProfile(ctx context.Context, title, program string, profiles []string) error {
+	fmt.Fprintf(b.out, "%s:\n\n", title)
 	self := table{head: []string{"function itself", "share"}}
 	lines, err := pprofTop(ctx, program, profiles, "-flat")
 	if err != nil {
@@ -142,7 +142,7 @@ func printProfile(ctx context.Context, title, program string, profiles []string)
 	for _, l := range lines[:min(8, len(lines))] {
 		self.add("`"+l.function+"`", l.flat)
 	}
-	self.print()
+	self.print(b.out)
 	total := table{head: []string{"function of ours with all that it calls", "share"}}
 	lines, err = pprofTop(ctx, program, profiles, "-cum")
 	if err != nil {
@@ -154,7 +154,7 @@ func printProfile(ctx context.Context, title, program string, profiles []string)
 			total.add("`"+strings.TrimPrefix(l.function, "svcctl/")+"`", l.cumulative)
 		}
 	}
-	total.print()
+	total.print(b.out)
 	return nil
 }
 

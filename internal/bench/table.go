@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 )
@@ -14,8 +15,9 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-func (t *table) print() {
-	line := func(cells []string) { fmt.Println("| " + strings.Join(cells, " | ") + " |") }
+// print writes the table and a blank line.
+func (t *table) print(out io.Writer) {
+	line := func(cells []string) { fmt.Fprintln(out, "| "+strings.Join(cells, " | ")+" |") }
 	line(t.head)
 	rule := make([]string, len(t.head))
 	for i := range rule {
@@ -25,7 +27,7 @@ func (t *table) print() {
 	for _, r := range t.rows {
 		line(r)
 	}
-	fmt.Println()
+	fmt.Fprintln(out)
 }
 
 // verdict says whether a budget is met, and counts.

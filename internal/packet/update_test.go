@@ -15,19 +15,20 @@ import (
 
 // load is requests that go on and on until they are stopped, in several streams.
 type load struct {
-	stopped <-chan struct{}
-	stop    context.CancelFunc
-	wait    sync.WaitGroup
+	protocol netlab.Protocol
+	stopped  <-chan struct{}
+	stop     context.CancelFunc
+	wait     sync.WaitGroup
 
 	mu       sync.Mutex
 	answered int
 	lost     []string
 }
 
-func newLoad(t *testing.T) *load {
+func newLoad(t *testing.T, p netlab.Protocol) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	l := &load{stopped: ctx.Done(), stop: stop}
+	l := &load{protocol: p, stopped: ctx.Done(), stop: stop}
 	t.Cleanup(func() {
 		stop()
 		l.wait.Wait()
@@ -45,20 +46,20 @@ func (l *load) over() bool {
 }
 
 // add has one request after the other made of every address. What is under way when the load stops is waited for.
-func (l *load) add(t *testing.T, from *netlab.Namespace, p netlab.Protocol, to ...netip.AddrPort) {
+func (l *load) add(t *testing.T, from *netlab.Namespace, to ...netip.AddrPort) {
 	t.Helper()
 	for _, addr := range to {
 		l.wait.Go(func() {
 			for !l.over() {
-				a := from.Ask(t.Context(), netlab.Request{Protocol: p, To: addr})
-				l.count(1, btoi(a.Outcome == netlab.Answered), "%s %s: %s", p, addr, a)
+				a := from.Ask(t.Context(), netlab.Request{Protocol: l.protocol, To: addr})
+				l.count(1, btoi(a.Outcome == netlab.Answered), "%s %s: %s", l.protocol, addr, a)
 			}
 		})
 	}
 }
 
-// addBursts has as many requests as possible made of every address in turn: what a race of some microseconds takes to be
-// seen.
+// addBursts has as many requests as possible made of every address in turn, over SCTP: what a race of some microseconds
+// takes to be seen.
 func (l *load) addBursts(t *testing.T, from *netlab.Namespace, to ...netip.AddrPort) {
 	t.Helper()
 	const burst = 64
@@ -100,7 +101,7 @@ func (l *load) finish(t *testing.T) {
 	for _, lost := range l.lost {
 		t.Errorf("lost: %s", lost)
 	}
-	t.Logf("%d requests answered", l.answered)
+	t.Logf("%d %s requests answered", l.answered, l.protocol)
 }
 
 func btoi(b bool) int {
@@ -128,11 +129,11 @@ func TestUpdateUnderLoad(t *testing.T) {
 		s.at(ipv4), s.at(ipv6), netip.AddrPortFrom(n.Node.Addr4, s.nodePort), netip.AddrPortFrom(n.Node.Addr6, s.nodePort),
 	}
 	for _, p := range []netlab.Protocol{netlab.TCP, netlab.UDP} {
-		l := newLoad(t)
-		l.add(t, n.Client, p, everywhere...)
+		l := newLoad(t, p)
+		l.add(t, n.Client, everywhere...)
 		loads = append(loads, l)
 	}
-	bursts := newLoad(t)
+	bursts := newLoad(t, netlab.SCTP)
 	bursts.addBursts(t, n.Client, everywhere...)
 	loads = append(loads, bursts)
 	enough, cancel := context.WithTimeout(t.Context(), patience)
@@ -177,8 +178,8 @@ func TestAffinityUnderLoad(t *testing.T) {
 		return at
 	}
 	at := apply(n.Pods...)
-	l := newLoad(t)
-	l.add(t, n.Client, netlab.TCP, append(at(ipv4)[:4], at(ipv6)[:4]...)...)
+	l := newLoad(t, netlab.TCP)
+	l.add(t, n.Client, append(at(ipv4)[:4], at(ipv6)[:4]...)...)
 	for i := range rounds {
 		gone := i % len(n.Pods)
 		var rest []*netlab.Namespace
