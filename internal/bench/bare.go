@@ -98,7 +98,11 @@ func batchSocket(ns *netlab.Namespace, size int) (fd int, err error) {
 		if fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER); err != nil {
 			return err
 		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size+4096); err != nil {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size+4096)
+		if errors.Is(err, unix.EPERM) { // in a user namespace the limit holds; small batches stay below it
+			err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size+4096)
+		}
+		if err != nil {
 			return errors.Join(err, unix.Close(fd))
 		}
 		return nil

@@ -55,12 +55,8 @@ var sections = []section{
 }
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == "-child" {
-		if err := child(context.Background(), os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		return
+	if command, ok := asChild(); ok {
+		os.Exit(child(context.Background(), command))
 	}
 	os.Exit(netlab.Main(run))
 }
@@ -74,7 +70,7 @@ func run() int {
 }
 
 func runBench() error {
-	b := &bench{}
+	b := &bench{packets: packetOptions{series: defaultSeries}}
 	var names []string
 	for _, s := range sections {
 		names = append(names, s.name)

@@ -24,12 +24,16 @@ const (
 
 const (
 	packetEndpoints = 10
-	// series is how many connections are begun at a time. Connection tracking is emptied before each series and holds
-	// all of it, whatever the system's limit.
-	series = 1 << 15
+	// defaultSeries is how many connections are begun at a time. Connection tracking is emptied before each series, and
+	// holds all of it.
+	defaultSeries = 1 << 15
 )
 
-type packetOptions struct{ services, rounds int }
+type packetOptions struct {
+	services int // the largest number
+	rounds   int
+	series   int // connections begun at a time
+}
 
 // layout is a way of writing Services as rules. One with a chain for each Service takes minutes to load beyond some
 // thousands: that is done once, for IPv4.
@@ -62,7 +66,9 @@ type path struct {
 }
 
 // perPacket gives the time of one first packet.
-func (p *path) perPacket() time.Duration { return p.times.median() / series }
+func (p *path) perPacket() time.Duration {
+	return p.times.median() / time.Duration(len(p.shots.messages))
+}
 
 // firstPackets measures what the first packet of a connection costs.
 func (b *bench) firstPackets(ctx context.Context) error {
@@ -74,7 +80,7 @@ func (b *bench) firstPackets(ctx context.Context) error {
 	fmt.Fprintf(b.out, "%s new connections in a series, each of one UDP packet from another address, from one processor, through the "+
 		"node's prerouting, forward and postrouting hooks, to one of %d endpoints of a Service drawn at random; %d series in "+
 		"turn. Every packet was seen to arrive translated, and connection tracking to hold every connection.\n\n",
-		thousands(series), packetEndpoints, b.packets.rounds)
+		thousands(b.packets.series), packetEndpoints, b.packets.rounds)
 	return nil
 }
 
@@ -92,7 +98,7 @@ func (b *bench) firstPacketsOf(ctx context.Context, stack workload.Stack) error 
 				continue
 			}
 			note("packets: %s, %d Services, %s", stack, n, l.name)
-			p, err := newPath(ctx, stack, l, n)
+			p, err := b.newPath(ctx, stack, l, n)
 			if err != nil {
 				return fmt.Errorf("%s, %d Services: %w", l.name, n, err)
 			}
@@ -100,7 +106,7 @@ func (b *bench) firstPacketsOf(ctx context.Context, stack workload.Stack) error 
 		}
 	}
 	last := paths[len(counts)-1]
-	straight := &path{crossing: last.crossing, layout: "svcctl's, but straight to the endpoints", services: last.services, shots: aim(stack, last.workload(), true)}
+	straight := &path{crossing: last.crossing, layout: "svcctl's, but straight to the endpoints", services: last.services, shots: b.aim(stack, last.workload(), true)}
 	all := append([]*path{straight}, paths...)
 	if err := sendSeries(ctx, all, b.packets.rounds); err != nil {
 		return err
@@ -130,13 +136,13 @@ func sendSeries(ctx context.Context, paths []*path, rounds int) error {
 	return nil
 }
 
-func newPath(ctx context.Context, stack workload.Stack, l layout, services int) (*path, error) {
+func (b *bench) newPath(ctx context.Context, stack workload.Stack, l layout, services int) (*path, error) {
 	x, err := newCrossing(ctx, stack)
 	if err != nil {
 		return nil, err
 	}
 	p := &path{crossing: x, layout: l.name, services: services}
-	p.shots = aim(stack, p.workload(), false)
+	p.shots = b.aim(stack, p.workload(), false)
 	if err := l.load(ctx, x.Node, p.workload()); err != nil {
 		p.close()
 		return nil, err
@@ -149,10 +155,10 @@ func (p *path) workload() workload.Workload {
 }
 
 // aim makes a series of packets to Services at random, or straight to endpoints of theirs.
-func aim(stack workload.Stack, w workload.Workload, straight bool) *shots {
+func (b *bench) aim(stack workload.Stack, w workload.Workload, straight bool) *shots {
 	r := rand.New(rand.NewPCG(1, uint64(w.Services)))
-	s := newShots(stack, series)
-	for k := range series {
+	s := newShots(stack, b.packets.series)
+	for k := range b.packets.series {
 		i := r.IntN(w.Services)
 		if straight {
 			s.add(k, w.Endpoint(stack, i, r.IntN(w.Endpoints)), endpointPort)

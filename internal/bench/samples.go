@@ -78,16 +78,26 @@ func (s *samples) process(ctx context.Context, ns *netlab.Namespace, name string
 	return nil
 }
 
-// child runs a command and prints how long it took, in nanoseconds, and the largest resident set it had, in bytes.
-func child(ctx context.Context, command []string) error {
+// asChild gives the command that this process is to run as a child of [samples.process].
+func asChild() (command []string, ok bool) {
+	if len(os.Args) > 2 && os.Args[1] == "-child" {
+		return os.Args[2:], true
+	}
+	return nil, false
+}
+
+// child runs a command and prints how long it took, in nanoseconds, and the largest resident set it had, in bytes. It gives
+// an exit code.
+func child(ctx context.Context, command []string) int {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stderr = os.Stderr
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
-		return err
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
 	}
 	elapsed := time.Since(start)
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	fmt.Println(elapsed.Nanoseconds(), usage.Maxrss<<10) // Linux counts it in KiB
-	return nil
+	return 0
 }
