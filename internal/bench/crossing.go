@@ -36,7 +36,8 @@ type crossing struct {
 	*netlab.Lab
 	stack workload.Stack
 	sink  *netlab.Namespace
-	send  int // raw socket, whose packets have their own IP headers
+	send  int            // raw socket, whose packets have their own IP headers
+	seen  map[string]int // the sink's counters after the last series
 }
 
 // The endpoints' networks, and the address of the sink itself, by stack.
@@ -113,10 +114,7 @@ func (x *crossing) close() {
 // series sends the packets and gives how long that took. It makes sure that each is a new connection that was translated
 // and arrived.
 func (x *crossing) series(ctx context.Context, s *shots) (time.Duration, error) {
-	before, err := x.arrived(ctx)
-	if err != nil {
-		return 0, err
-	}
+	before := x.seen
 	if err := x.Node.Do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) }); err != nil {
 		return 0, err
 	}
@@ -128,13 +126,12 @@ func (x *crossing) series(ctx context.Context, s *shots) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
-	after, err := x.arrived(ctx)
-	if err != nil {
+	if x.seen, err = x.arrived(ctx); err != nil {
 		return 0, err
 	}
 	n := len(s.messages)
-	if got := after["translated"] - before["translated"]; got != n {
-		return 0, fmt.Errorf("%d packets sent, %d arrived translated, %d otherwise", n, got, after["other"]-before["other"])
+	if got := x.seen["translated"] - before["translated"]; got != n {
+		return 0, fmt.Errorf("%d packets sent, %d arrived translated, %d otherwise", n, got, x.seen["other"]-before["other"])
 	}
 	if tracked < n || tracked > n+2+n/1000 { // somebody may have asked for something
 		return 0, fmt.Errorf("%d connections begun, %d tracked", n, tracked)
