@@ -89,6 +89,9 @@ func runBench() error {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
+	if b.rounds < 1 || b.packets.services < 1 || b.packets.rounds < 1 {
+		return errors.New("nothing can be measured less than once")
+	}
 	b.document = document(*write)
 	var err error
 	if b.workloads, err = parseSizes(*workloads); err != nil {

@@ -59,7 +59,7 @@ var layouts = []layout{
 // path is a node with Services between a sender and a sink.
 type path struct {
 	*crossing
-	layout   string // "": straight to the endpoints
+	layout   string // its name, or what else it is
 	services int
 	shots    *shots
 	times    samples // of a series
@@ -77,9 +77,9 @@ func (b *bench) firstPackets(ctx context.Context) error {
 			return err
 		}
 	}
-	fmt.Fprintf(b.out, "%s new connections in a series, each of one UDP packet from another address, from one processor, through the "+
-		"node's prerouting, forward and postrouting hooks, to one of %d endpoints of a Service drawn at random; %d series in "+
-		"turn. Every packet was seen to arrive translated, and connection tracking to hold every connection.\n\n",
+	fmt.Fprintf(b.out, "%s new connections in a series, each of one UDP packet from another address, from one processor, "+
+		"through the node's prerouting, forward and postrouting hooks, to one of %d endpoints of a Service drawn at random; "+
+		"%d series in turn. Every packet was seen to arrive translated, and connection tracking to hold every connection.\n\n",
 		thousands(b.packets.series), packetEndpoints, b.packets.rounds)
 	return nil
 }
@@ -106,7 +106,10 @@ func (b *bench) firstPacketsOf(ctx context.Context, stack workload.Stack) error 
 		}
 	}
 	last := paths[len(counts)-1]
-	straight := &path{crossing: last.crossing, layout: "svcctl's, but straight to the endpoints", services: last.services, shots: b.aim(stack, last.workload(), true)}
+	straight := &path{
+		crossing: last.crossing, layout: "svcctl's, but straight to the endpoints", services: last.services,
+		shots: b.aim(stack, last.workload(), true),
+	}
 	all := append([]*path{straight}, paths...)
 	if err := sendSeries(ctx, all, b.packets.rounds); err != nil {
 		return err
@@ -125,10 +128,13 @@ func sendSeries(ctx context.Context, paths []*path, rounds int) error {
 				return err
 			}
 			took, err := p.series(ctx, p.shots)
+			if err != nil && round == 0 { // neighbours have to be found first, and not many packets wait for that
+				took, err = p.series(ctx, p.shots)
+			}
 			if err != nil {
 				return fmt.Errorf("%s, %d Services: %w", p.layout, p.services, err)
 			}
-			if round > 0 { // the first one has the neighbours to find
+			if round > 0 {
 				p.times.add(took)
 			}
 		}
