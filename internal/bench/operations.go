@@ -139,7 +139,7 @@ func operationsOf(p *plan.Plan) (c operationCount, sameSlots bool) {
 	for i := range p.Tables {
 		t := &p.Tables[i]
 		for _, e := range t.Elements {
-			n := len(e.Add) + len(e.Del)
+			n := e.Add.Len() + e.Del.Len()
 			c.all += n
 			switch e.Set.Name {
 			case graph.EndpointsMap:

@@ -99,8 +99,8 @@ func TestPriorityChangeUnderLoad(t *testing.T) {
 		chosen[to] = mustAsk(t, n.Pods[0], netlab.TCP, to).Endpoint
 	}
 	everywhere := []netip.AddrPort{plain.at(ipv4), plain.at(ipv6), netip.AddrPortFrom(n.Node.Addr4, plain.nodePort)}
-	steady, bursts := newLoad(t), newLoad(t)
-	steady.add(t, n.Client, netlab.TCP, plain.at(ipv4), plain.at(ipv6), at(ipv4)[0], at(ipv6)[0])
+	steady, bursts := newLoad(t, netlab.TCP), newLoad(t, netlab.SCTP)
+	steady.add(t, n.Client, plain.at(ipv4), plain.at(ipv6), at(ipv4)[0], at(ipv6)[0])
 	bursts.addBursts(t, n.Client, everywhere...)
 	enough, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
