@@ -143,20 +143,23 @@ func (b *bench) printProfile(ctx context.Context, title, program string, profile
 		self.add("`"+l.function+"`", l.flat)
 	}
 	self.print(b.out)
-	total := table{head: []string{"function of ours with all that it calls", "share"}}
+	total := table{head: []string{"entry point of a package, or of a goroutine, with all that it calls", "share"}}
 	lines, err = pprofTop(ctx, program, profiles, "-cum")
 	if err != nil {
 		return err
 	}
 	for _, l := range lines {
-		// The command line's own functions contain one another and all else.
-		if len(total.rows) < 16 && strings.HasPrefix(l.function, "svcctl/") && !strings.HasPrefix(l.function, "svcctl/cmd/") {
+		if len(total.rows) < 14 && entryPoint.MatchString(l.function) {
 			total.add("`"+strings.TrimPrefix(l.function, "svcctl/")+"`", l.cumulative)
 		}
 	}
 	total.print(b.out)
 	return nil
 }
+
+// entryPoint matches exported functions and methods of ours, and functions without a name, which are what goroutines begin
+// with. All others are within these. The command line's own contain one another and all else.
+var entryPoint = regexp.MustCompile(`^svcctl/[^c].*\.(func\d+|[A-Z]\w*)$|^svcctl/c[^m].*\.(func\d+|[A-Z]\w*)$`)
 
 // profileLine is a line of pprof's -top.
 type profileLine struct{ function, flat, cumulative string }
