@@ -28,6 +28,10 @@ func (b *bench) applies(ctx context.Context) error {
 	memory := table{head: []string{
 		"Services × endpoints", "`nft -f`", "first", "again, unchanged", "one endpoint less", "first ≤ nft's", "all ≤ nft's",
 	}}
+	cpu := table{head: []string{
+		"Services × endpoints", "`nft -f`", "first", "again, unchanged", "one endpoint less", "first to `nft -f`", "less to first",
+		"less to `nft -f`",
+	}}
 	for _, s := range b.workloads {
 		note("apply: %s", s)
 		a, err := b.applyTimes(ctx, s)
@@ -38,11 +42,16 @@ func (b *bench) applies(ctx context.Context) error {
 		times.add(s.String(), a.nft.text(), a.first.text(), ratioText(first), b.atMost(first, firstToNFT),
 			a.again.text(), a.less.text(), ratioText(lessFirst), b.atMost(lessFirst, lessToFirst),
 			ratioText(lessNFT), b.atMost(lessNFT, lessToNFT))
+		cpu.add(s.String(), short(median(a.nft.cpu)), short(median(a.first.cpu)), short(median(a.again.cpu)),
+			short(median(a.less.cpu)), ratioText(a.first.cpuRatio(&a.nft)), ratioText(a.less.cpuRatio(&a.first)),
+			ratioText(a.less.cpuRatio(&a.nft)))
 		memory.add(s.String(), mib(a.nft.memory), mib(a.first.memory), mib(a.again.memory), mib(a.less.memory),
 			b.verdict(a.first.memory <= a.nft.memory),
 			b.verdict(max(a.first.memory, a.again.memory, a.less.memory) <= a.nft.memory))
 	}
 	times.print(b.out)
+	fmt.Fprint(b.out, "Processor time, of all threads and in the kernel, which a busy machine makes worse but little:\n\n")
+	cpu.print(b.out)
 	fmt.Fprint(b.out, "Peak memory, the largest of all rounds:\n\n")
 	memory.print(b.out)
 	return nil

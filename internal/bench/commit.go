@@ -22,6 +22,7 @@ type commitTimes struct{ nft, bare, commit samples }
 func (b *bench) commits(ctx context.Context) error {
 	t := table{head: []string{
 		"Services × endpoints", "`nft -f`", "bare batch", "plan and commit", "to `nft -f`", "≤ 0.2", "to the batch", "≤ 1.3",
+		"processor time to the batch",
 	}}
 	for _, s := range b.workloads {
 		note("commit: %s", s)
@@ -31,7 +32,8 @@ func (b *bench) commits(ctx context.Context) error {
 		}
 		toNFT, toBare := c.commit.ratio(&c.nft), c.commit.ratio(&c.bare)
 		t.add(s.String(), c.nft.text(), c.bare.text(), c.commit.text(),
-			ratioText(toNFT), b.atMost(toNFT, commitToNFT), ratioText(toBare), b.atMost(toBare, commitToBare))
+			ratioText(toNFT), b.atMost(toNFT, commitToNFT), ratioText(toBare), b.atMost(toBare, commitToBare),
+			ratioText(c.commit.cpuRatio(&c.bare)))
 	}
 	t.print(b.out)
 	return nil

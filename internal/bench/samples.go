@@ -12,13 +12,18 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/svcctl/svcctl/internal/netlab"
 )
 
 // samples are the measurements of one thing.
 type samples struct {
-	times  []time.Duration // in the order of the rounds
-	memory int64           // bytes: the largest resident set of any round; 0 for what is no process
+	times []time.Duration // in the order of the rounds
+	// cpu is the processor time, of all threads and in the kernel: what the wall clock says beyond that was waiting, most
+	// of it for others that use the machine.
+	cpu    []time.Duration
+	memory int64 // bytes: the largest resident set of any round; 0 for what is no process
 }
 
 func (s *samples) add(d time.Duration) { s.times = append(s.times, d) }
@@ -32,10 +37,15 @@ func (s *samples) text() string {
 
 // ratio gives how long this took for each time unit of other. It is the median of the ratios of each round, so that a
 // machine that is slower for a while is so for both.
-func (s *samples) ratio(other *samples) float64 {
-	ratios := make([]float64, min(len(s.times), len(other.times)))
+func (s *samples) ratio(other *samples) float64 { return ratio(s.times, other.times) }
+
+// cpuRatio is ratio for the processor time.
+func (s *samples) cpuRatio(other *samples) float64 { return ratio(s.cpu, other.cpu) }
+
+func ratio(a, b []time.Duration) float64 {
+	ratios := make([]float64, min(len(a), len(b)))
 	for i := range ratios {
-		ratios[i] = float64(s.times[i]) / float64(other.times[i])
+		ratios[i] = float64(a[i]) / float64(b[i])
 	}
 	return median(ratios)
 }
@@ -53,10 +63,20 @@ func (s *samples) measure(f func() error) error {
 
 // time times a function of this process.
 func (s *samples) time(f func() error) error {
-	start := time.Now()
+	start, cpu := time.Now(), processorTime()
 	err := f()
 	s.add(time.Since(start))
+	s.cpu = append(s.cpu, processorTime()-cpu)
 	return err
+}
+
+// processorTime is how long this process has used processors.
+func processorTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
+		return 0 // no Linux is without it
+	}
+	return time.Duration(t.Nano())
 }
 
 // process times a process from start to end, in a namespace. It is started by a small process of its own ([child]): the
@@ -69,11 +89,12 @@ func (s *samples) process(ctx context.Context, ns *netlab.Namespace, name string
 	if err := ns.Do(cmd.Run); err != nil {
 		return fmt.Errorf("%s %v: %w", name, args, err)
 	}
-	var elapsed, memory int64
-	if _, err := fmt.Sscan(out.String(), &elapsed, &memory); err != nil {
+	var elapsed, cpu, memory int64
+	if _, err := fmt.Sscan(out.String(), &elapsed, &cpu, &memory); err != nil {
 		return fmt.Errorf("%s %v: %w", name, args, err)
 	}
 	s.times = append(s.times, time.Duration(elapsed))
+	s.cpu = append(s.cpu, time.Duration(cpu))
 	s.memory = max(s.memory, memory)
 	return nil
 }
@@ -86,8 +107,8 @@ func asChild() (command []string, ok bool) {
 	return nil, false
 }
 
-// child runs a command and prints how long it took, in nanoseconds, and the largest resident set it had, in bytes. It gives
-// an exit code.
+// child runs a command and prints how long it took and how much processor time, in nanoseconds, and the largest resident
+// set it had, in bytes. It gives an exit code.
 func child(ctx context.Context, command []string) int {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stderr = os.Stderr
@@ -98,6 +119,7 @@ func child(ctx context.Context, command []string) int {
 	}
 	elapsed := time.Since(start)
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	fmt.Println(elapsed.Nanoseconds(), usage.Maxrss<<10) // Linux counts it in KiB
+	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	fmt.Println(elapsed.Nanoseconds(), cpu.Nanoseconds(), usage.Maxrss<<10) // Linux counts it in KiB
 	return 0
 }
