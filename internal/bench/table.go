@@ -60,7 +60,7 @@ func short(d time.Duration) string {
 	switch {
 	case d >= 10*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d >= time.Second:
+	case d >= 999500*time.Microsecond: // or it would be 1000 ms
 		return fmt.Sprintf("%.2f s", d.Seconds())
 	case d >= 100*time.Millisecond:
 		return fmt.Sprintf("%.0f ms", d.Seconds()*1e3)
