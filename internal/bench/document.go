@@ -50,6 +50,10 @@ func machine() string {
 		fields := strings.Fields(string(b)) // nftables v1.0.6 (Lester Gooch #5)
 		nft = "nft " + strings.TrimPrefix(fields[min(1, len(fields)-1)], "v")
 	}
-	return fmt.Sprintf("%d processors (%s), %s, %s, %s.", runtime.NumCPU(), model, kernel, nft,
-		strings.Replace(runtime.Version(), "go", "Go ", 1))
+	load := "unknown"
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load, _, _ = strings.Cut(string(b), " ")
+	}
+	return fmt.Sprintf("%d processors (%s), %s, %s, %s; load average before the run: %s.", runtime.NumCPU(), model, kernel, nft,
+		strings.Replace(runtime.Version(), "go", "Go ", 1), load)
 }

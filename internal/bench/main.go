@@ -138,7 +138,8 @@ func choose(names string) ([]section, error) {
 }
 
 func (b *bench) sections(ctx context.Context, chosen []section) error {
-	fmt.Printf("%s\n\n", machine())
+	here := machine()
+	fmt.Printf("%s\n\n", here)
 	for _, s := range chosen {
 		note("%s", s.name)
 		fmt.Printf("## %s\n\n", s.title)
@@ -150,7 +151,7 @@ func (b *bench) sections(ctx context.Context, chosen []section) error {
 		if b.document == "" {
 			continue
 		}
-		if err := errors.Join(b.document.replace(s.name, text.String()), b.document.replace("machine", machine())); err != nil {
+		if err := errors.Join(b.document.replace(s.name, text.String()), b.document.replace("machine", here)); err != nil {
 			return err
 		}
 	}
