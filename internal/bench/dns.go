@@ -33,7 +33,7 @@ import (
 
 // dns measures names: making zones, writing and reading them, and answering from them, beside CoreDNS with the same zones.
 func (b *bench) dns(ctx context.Context) error {
-	d := dnsBench{svcctl: b.svcctl, dir: filepath.Join(b.dir, "dns"), out: os.Stdout, rounds: b.rounds}
+	d := dnsBench{svcctl: b.svcctl, dir: filepath.Join(b.dir, "dns"), out: b.out, rounds: b.rounds}
 	return d.run(ctx)
 }
 

@@ -51,6 +51,7 @@ var sections = []section{
 	{"apply", "`svcctl apply` as a process", (*bench).applies},
 	{"packets", "The first packet of a connection", (*bench).firstPackets},
 	{"churn", "Connections while endpoints churn", (*bench).churn},
+	{"names", "Names", (*bench).dns},
 	{"profile", "Where the time goes", (*bench).profiles},
 }
 
