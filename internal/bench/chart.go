@@ -37,7 +37,7 @@ type point struct{ x, y float64 }
 
 // The frame, in the units of the picture. The names of the curves stand to the right of it.
 const (
-	chartWidth, chartHeight = 840, 470
+	chartWidth, chartHeight = 840, 485
 	chartLeft, chartRight   = 70, 600
 	chartTop, chartBottom   = 50, 430
 	labelHeight             = 19
