@@ -7,18 +7,22 @@ package golden
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/sebdah/goldie/v2"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/svcctl/svcctl/compiler"
 	"github.com/svcctl/svcctl/compiler/allocate"
 	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/dns"
+	"github.com/svcctl/svcctl/compiler/envvars"
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/plan"
@@ -86,11 +90,12 @@ func run(t *testing.T, name string) *result {
 	r.write(t, "ruleset.nft", func(b *bytes.Buffer) error { return render.NFT(b, r.desired) })
 	r.write(t, "ruleset.json", func(b *bytes.Buffer) error { return render.JSON(b, r.desired) })
 	r.write(t, "ruleset.dot", func(b *bytes.Buffer) error { return render.DOT(b, r.desired) })
-	r.write(t, "get.txt", func(b *bytes.Buffer) error {
-		return render.ServiceTable(b, r.model.Services, render.TableOptions{AllNamespaces: true, Wide: true})
+	r.write(t, "get.txt", func(b *bytes.Buffer) error { return writeTables(b, r.model) })
+	r.write(t, "describe.txt", func(b *bytes.Buffer) error {
+		return render.DescribeServices(b, r.model.Services, r.model.ServicePorts)
 	})
 	r.names(t, cfg)
-	r.write(t, "describe.txt", func(b *bytes.Buffer) error { return render.DescribeServices(b, r.model.Services) })
+	r.write(t, "env.txt", func(b *bytes.Buffer) error { return writeEnv(b, r.model) })
 
 	if base := filepath.Join(dir, "base"); exists(base) {
 		b := &result{name: name}
@@ -127,6 +132,53 @@ func (r *result) names(t *testing.T, cfg config.Config) {
 		return nil
 	})
 	r.write(t, "hosts", func(b *bytes.Buffer) error { return render.Hosts(b, zones.Hosts) })
+}
+
+// writeTables writes all Services, their Endpoints and their EndpointSlices, as get -A -o wide does.
+func writeTables(b *bytes.Buffer, m *resolve.Model) error {
+	opts := render.TableOptions{
+		AllNamespaces: true, Wide: true, WithKind: true,
+		Now: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC), // ages must not depend on the day
+	}
+	var all []*discoveryv1.EndpointSlice
+	for _, s := range m.Services {
+		for _, slice := range s.Slices {
+			all = append(all, slice.EndpointSlice)
+		}
+	}
+	for i, write := range []func() error{
+		func() error { return render.ServiceTable(b, m.Services, opts) },
+		func() error { return render.EndpointsTable(b, m.Services, opts) },
+		func() error { return render.EndpointSliceTable(b, all, opts) },
+	} {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeEnv writes the environment of every namespace, and what two Services claim there.
+func writeEnv(b *bytes.Buffer, m *resolve.Model) error {
+	namespace := ""
+	for _, s := range m.Services {
+		if s.Ref.Namespace == namespace {
+			continue
+		}
+		namespace = s.Ref.Namespace
+		fmt.Fprintf(b, "# namespace %s\n", namespace)
+		variables, collisions := envvars.Of(m.Services, envvars.Options{Namespace: namespace, ServiceLinks: true})
+		for _, c := range collisions {
+			fmt.Fprintf(b, "# %s: %s and %s, which has it\n", c.Name, c.Loser, c.Winner)
+		}
+		if _, err := render.Env(b, "dotenv", variables); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // compile runs the phases. It gives nil where the input is refused.

@@ -14,15 +14,20 @@ import (
 	"github.com/svcctl/svcctl/compiler/resolve"
 )
 
-// DescribeServices writes Services as kubectl describe service does, two blank lines between them.
-func DescribeServices(w io.Writer, services []*resolve.Service) error {
+// DescribeServices writes Services, two blank lines between them, as kubectl does. The ports of others of the model's
+// Services are passed over.
+func DescribeServices(w io.Writer, services []*resolve.Service, ports []*resolve.ServicePort) error {
+	byService := map[*resolve.Service][]*resolve.ServicePort{}
+	for _, p := range ports {
+		byService[p.Service] = append(byService[p.Service], p)
+	}
 	for i, s := range services {
 		if i > 0 {
 			if _, err := io.WriteString(w, "\n\n"); err != nil {
 				return err
 			}
 		}
-		if err := DescribeService(w, s); err != nil {
+		if err := DescribeService(w, s, byService[s]); err != nil {
 			return err
 		}
 	}
@@ -30,8 +35,9 @@ func DescribeServices(w io.Writer, services []*resolve.Service) error {
 }
 
 // DescribeService writes one Service as kubectl describe service does: a line per field, values two spaces after the
-// longest label there is. Endpoints are the ready ones, matched by the name of the port. There are no events.
-func DescribeService(w io.Writer, s *resolve.Service) error {
+// longest label there is. Endpoints are the ready ones, matched by the name of the port. There are no events. What kubectl
+// does not know, where the traffic of each of the Service's ports goes, comes after that.
+func DescribeService(w io.Writer, s *resolve.Service, ports []*resolve.ServicePort) error {
 	d := description{}
 	d.identity(s)
 	d.addresses(s)
@@ -40,7 +46,10 @@ func DescribeService(w io.Writer, s *resolve.Service) error {
 	}
 	d.policies(&s.Spec)
 	d.add("Events", none)
-	return d.write(w)
+	if err := d.write(w); err != nil {
+		return err
+	}
+	return traffic(w, s, ports)
 }
 
 // description is a list of lines, a label and values each. A line with an empty label goes on with the label above.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -23,9 +24,21 @@ func TestNothingFromTheInputControlsTheTerminal(t *testing.T) {
 	s.Object.Value.Annotations = map[string]string{"example.com/" + hostile: hostile}
 	s.Object.Value.Labels = map[string]string{"app": hostile}
 	s.Spec.ExternalName = hostile
+	s.Slices[0].EndpointSlice.Endpoints[0].NodeName, s.Slices[0].EndpointSlice.Endpoints[0].Zone = new(hostile), new(hostile)
+	skipped := *s
+	skipped.Skipped = hostile
 	e := &graph.Element{Pos: diag.Pos{File: hostile, Line: 1}}
 	outputs := map[string]func(io.Writer) error{
-		"describe": func(w io.Writer) error { return DescribeService(w, s) },
+		"describe": func(w io.Writer) error { return DescribeService(w, s, tutorialPorts(s)) },
+		"skipped":  func(w io.Writer) error { return DescribeService(w, &skipped, nil) },
+		"columns": func(w io.Writer) error {
+			p, err := NewPrinter("custom-columns=A:.metadata.annotations,L:.metadata.labels.app,"+hostile+":.kind", PrinterOptions{})
+			if err != nil {
+				return err
+			}
+			return p.Print(w, []Object{&s.Object.Value}, true)
+		},
+		"json": func(w io.Writer) error { return writeJSON(w, &s.Object.Value) },
 		"table": func(w io.Writer) error {
 			return (&table{columns: []string{"NAME"}, rows: [][]string{{hostile, hostile}}}).write(w, TableOptions{})
 		},
@@ -34,9 +47,12 @@ func TestNothingFromTheInputControlsTheTerminal(t *testing.T) {
 	for name, write := range outputs {
 		text := written(t, write)
 		for _, r := range strings.ReplaceAll(text, "\n", "") {
-			if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == unicode.ReplacementChar {
+			if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 				t.Errorf("%s: %U in %q", name, r, text)
 			}
+		}
+		if !utf8.ValidString(text) {
+			t.Errorf("%s: not UTF-8: %q", name, text)
 		}
 	}
 }
@@ -62,7 +78,7 @@ func TestPlainText(t *testing.T) {
 func TestYAMLTakesEveryText(t *testing.T) {
 	o, back := &corev1.Service{}, &corev1.Service{}
 	o.Annotations = map[string]string{"a": strings.ToValidUTF8(hostile, "") + "\ufeff\uffff"}
-	text := written(t, func(w io.Writer) error { return printYAML(w, []Object{o}, false) })
+	text := written(t, func(w io.Writer) error { return writeYAML(w, o) })
 	if err := yaml.Unmarshal([]byte(text), back); err != nil {
 		t.Fatal(err)
 	}

@@ -26,24 +26,34 @@ var outputFormats = []string{"custom-columns", "json", "jsonpath", "name", "yaml
 
 // Printer writes API objects in one of kubectl's output formats.
 type Printer struct {
-	print func(w io.Writer, objects []Object, list bool) error
+	objects func(w io.Writer, objects []Object) error // name
+	// Or values as JSON has them: a single one (json, yaml, jsonpath), or one per object (custom-columns).
+	value     func(w io.Writer, v any) error
+	values    func(w io.Writer, v []any) error
+	separator string // what PrintNext writes between
+	printed   bool
+}
+
+// PrinterOptions are those of the formats that are tables.
+type PrinterOptions struct {
+	NoHeaders bool // --no-headers
 }
 
 // NewPrinter gives the printer for an output format: "json", "yaml", "name", "jsonpath=TEMPLATE" or
 // "custom-columns=HEADER:PATH,…". The error names the formats there are, or what is wrong with the template.
-func NewPrinter(format string) (*Printer, error) {
+func NewPrinter(format string, opts PrinterOptions) (*Printer, error) {
 	name, argument, given := strings.Cut(format, "=")
 	switch {
 	case name == "json" && !given:
-		return &Printer{printJSON}, nil
+		return &Printer{value: writeJSON}, nil
 	case name == "yaml" && !given:
-		return &Printer{printYAML}, nil
+		return &Printer{value: writeYAML, separator: "---\n"}, nil
 	case name == "name" && !given:
-		return &Printer{printNames}, nil
+		return &Printer{objects: printNames}, nil
 	case name == "jsonpath":
 		return newJSONPathPrinter(argument)
 	case name == "custom-columns":
-		return newColumnsPrinter(argument)
+		return newColumnsPrinter(argument, opts)
 	default:
 		return nil, fmt.Errorf("unable to match a printer suitable for the output format %q, allowed formats are: %s",
 			format, strings.Join(outputFormats, ", "))
@@ -53,7 +63,49 @@ func NewPrinter(format string) (*Printer, error) {
 // Print writes objects. With list they are shown as a List, as when a kind and no name was asked for; without it there
 // must be one, which is shown by itself.
 func (p *Printer) Print(w io.Writer, objects []Object, list bool) error {
-	return p.print(w, objects, list)
+	p.printed = true
+	switch {
+	case p.objects != nil:
+		return p.objects(w, objects)
+	case p.values != nil:
+		values, err := jsonValues(objects)
+		if err != nil {
+			return err
+		}
+		return p.values(w, values)
+	default:
+		doc, err := document(objects, list)
+		if err != nil {
+			return err
+		}
+		return p.value(w, doc)
+	}
+}
+
+// PrintNext writes one object of a listing that is watched. With an event, what happened to it, it writes the pair of
+// both that an API server sends to who watches.
+func (p *Printer) PrintNext(w io.Writer, event string, o Object) error {
+	if p.objects != nil {
+		return p.objects(w, []Object{o})
+	}
+	object, err := jsonValue(o)
+	if err != nil {
+		return err
+	}
+	var v any = object
+	if event != "" {
+		v = map[string]any{"type": event, "object": object}
+	}
+	if p.values != nil {
+		return p.values(w, []any{v})
+	}
+	if p.printed {
+		if _, err := io.WriteString(w, p.separator); err != nil {
+			return err
+		}
+	}
+	p.printed = true
+	return p.value(w, v)
 }
 
 // document gives the JSON value of what is to be printed: the one object, or the List.
@@ -61,17 +113,25 @@ func document(objects []Object, list bool) (any, error) {
 	if !list && len(objects) == 1 {
 		return jsonValue(objects[0])
 	}
-	items := make([]any, len(objects))
+	items, err := jsonValues(objects)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"apiVersion": "v1", "kind": "List", "items": items, "metadata": map[string]any{"resourceVersion": ""},
+	}, nil
+}
+
+func jsonValues(objects []Object) ([]any, error) {
+	values := make([]any, len(objects))
 	for i, o := range objects {
 		v, err := jsonValue(o)
 		if err != nil {
 			return nil, err
 		}
-		items[i] = v
+		values[i] = v
 	}
-	return map[string]any{
-		"apiVersion": "v1", "kind": "List", "items": items, "metadata": map[string]any{"resourceVersion": ""},
-	}, nil
+	return values, nil
 }
 
 // jsonValue gives an object as maps and lists, which marshal with sorted keys, without the bookkeeping of server-side
@@ -95,44 +155,44 @@ func jsonValue(o Object) (map[string]any, error) {
 	return v, nil
 }
 
-func printJSON(w io.Writer, objects []Object, list bool) error {
-	doc, err := document(objects, list)
-	if err != nil {
+func writeJSON(w io.Writer, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", "    ")
+	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "    ")
-	return enc.Encode(doc)
+	_, err := w.Write(escaped(b.Bytes(), controls))
+	return err
 }
 
-func printYAML(w io.Writer, objects []Object, list bool) error {
-	doc, err := document(objects, list)
+func writeYAML(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(doc)
-	if err != nil {
-		return err
-	}
-	if b, err = yaml.JSONToYAML(escapedForYAML(b)); err != nil {
+	if b, err = yaml.JSONToYAML(escaped(b, refusedByYAML)); err != nil {
 		return err
 	}
 	_, err = w.Write(b)
 	return err
 }
 
-// escapedForYAML escapes the characters that may stand in JSON as they are and not in YAML (YAML 1.1, section 5.1): the
-// conversion reads the one as the other, and would refuse them. In JSON they stand in strings only.
-func escapedForYAML(text []byte) []byte {
-	refused := func(r rune) bool {
-		return '\x7f' <= r && r <= '\u009f' || r == '\ufeff' || r == '\ufffe' || r == '\uffff'
-	}
-	if !bytes.ContainsFunc(text, refused) {
+// refusedByYAML reports whether a character may stand in JSON as it is and not in YAML (YAML 1.1, section 5.1): the
+// conversion reads the one as the other, and would refuse it.
+func refusedByYAML(r rune) bool {
+	return '\x7f' <= r && r <= '\u009f' || r == '\ufeff' || r == '\ufffe' || r == '\uffff'
+}
+
+// escaped escapes characters in JSON, where they stand in strings only: it says the same.
+func escaped(text []byte, which func(rune) bool) []byte {
+	inside := func(r rune) bool { return r >= '\x7f' && r <= '\uffff' && which(r) }
+	if !bytes.ContainsFunc(text, inside) {
 		return text
 	}
 	out := make([]byte, 0, len(text)+32)
 	for _, r := range string(text) {
-		if refused(r) {
+		if inside(r) {
 			out = fmt.Appendf(out, `\u%04x`, r)
 		} else {
 			out = utf8.AppendRune(out, r)
@@ -142,7 +202,7 @@ func escapedForYAML(text []byte) []byte {
 }
 
 // printNames writes "service/web" a line each; kinds outside the core group carry their group.
-func printNames(w io.Writer, objects []Object, _ bool) error {
+func printNames(w io.Writer, objects []Object) error {
 	out := newWriter(w)
 	for _, o := range objects {
 		out.str(resourceName(o), "\n")
@@ -168,13 +228,7 @@ func newJSONPathPrinter(template string) (*Printer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Printer{func(w io.Writer, objects []Object, list bool) error {
-		doc, err := document(objects, list)
-		if err != nil {
-			return err
-		}
-		return path.Execute(w, doc)
-	}}, nil
+	return &Printer{value: func(w io.Writer, v any) error { return path.Execute(w, v) }}, nil
 }
 
 func parsePath(template string) (*jsonpath.JSONPath, error) {
@@ -193,8 +247,8 @@ func bracedPath(path string) string {
 	return "{." + strings.TrimPrefix(path, ".") + "}"
 }
 
-// newColumnsPrinter gives a printer of a table of paths.
-func newColumnsPrinter(spec string) (*Printer, error) {
+// newColumnsPrinter gives a printer of a table of paths. Without objects it is the headers alone, as in kubectl.
+func newColumnsPrinter(spec string, opts PrinterOptions) (*Printer, error) {
 	var headers []string
 	var paths []*jsonpath.JSONPath
 	for _, column := range splitColumns(spec) {
@@ -208,22 +262,24 @@ func newColumnsPrinter(spec string) (*Printer, error) {
 		}
 		headers, paths = append(headers, header), append(paths, p)
 	}
-	return &Printer{func(w io.Writer, objects []Object, _ bool) error {
+	layout := TableOptions{NoHeaders: opts.NoHeaders, Widths: &Widths{}}
+	return &Printer{values: func(w io.Writer, values []any) error {
 		t := table{columns: slices.Clone(headers)}
-		for _, o := range objects {
-			v, err := jsonValue(o)
-			if err != nil {
-				return err
-			}
+		for _, v := range values {
 			row := make([]string, len(paths))
 			for i, p := range paths {
+				var err error
 				if row[i], err = pathText(p, v); err != nil {
 					return err
 				}
 			}
 			t.rows = append(t.rows, row)
 		}
-		return t.write(w, TableOptions{})
+		if err := t.writeWithHeaders(w, layout); err != nil {
+			return err
+		}
+		layout.NoHeaders = true
+		return nil
 	}}, nil
 }
 
@@ -246,7 +302,8 @@ func splitColumns(spec string) []string {
 	return append(out, spec[start:])
 }
 
-// pathText gives what a path finds, joined by commas, or "<none>".
+// pathText gives what a path finds, joined by commas, or "<none>". Maps and lists are as Go writes them, "map[app:web]",
+// as in kubectl.
 func pathText(p *jsonpath.JSONPath, v any) (string, error) {
 	results, err := p.FindResults(v)
 	if err != nil {
@@ -255,14 +312,9 @@ func pathText(p *jsonpath.JSONPath, v any) (string, error) {
 	var items []string
 	for _, group := range results {
 		for _, r := range group {
-			var b bytes.Buffer
-			if !r.IsValid() || (r.CanInterface() && r.Interface() == nil) {
-				continue
+			if r.IsValid() && r.CanInterface() && r.Interface() != nil {
+				items = append(items, fmt.Sprint(r.Interface()))
 			}
-			if err := p.PrintResults(&b, append(group[:0:0], r)); err != nil {
-				return "", err
-			}
-			items = append(items, b.String())
 		}
 	}
 	if len(items) == 0 {

@@ -13,7 +13,7 @@ import (
 
 func printed(t *testing.T, format string, list bool, objects ...Object) string {
 	t.Helper()
-	p, err := NewPrinter(format)
+	p, err := NewPrinter(format, PrinterOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestPrinterRefuses(t *testing.T) {
 		"jsonpath=":           "no template given",
 		"custom-columns=NAME": "expected <header>:<json-path-expr>",
 	} {
-		if _, err := NewPrinter(format); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := NewPrinter(format, PrinterOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", format, err, want)
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/duration"
 )
@@ -29,7 +29,43 @@ type TableOptions struct {
 	// WithKind puts the resource before each name, "service/web": for several kinds in one listing, which are a table
 	// each with a blank line between.
 	WithKind bool
-	Now      time.Time // what ages are counted from
+	// Event is what happened to the rows, as the first column, in a listing that is watched; without it there is none.
+	Event string
+	// Widths, where a table goes on with one written before, are that one's. They only grow.
+	Widths *Widths
+	Now    time.Time // what ages are counted from
+}
+
+// Widths are the widths of the columns of a table.
+type Widths struct{ columns []int }
+
+// kubectl's layout (from k8s.io/cli-runtime/pkg/printers): columns are at least so wide, and so far apart.
+const (
+	minWidth = 6
+	padding  = 3
+)
+
+// fit widens the columns to hold the cells of a row. The last one is never padded, so its width does not count.
+func (w *Widths) fit(row []string) {
+	for i, cell := range row[:max(len(row)-1, 0)] {
+		if i == len(w.columns) {
+			w.columns = append(w.columns, minWidth)
+		}
+		w.columns[i] = max(w.columns[i], utf8.RuneCountInString(cell)+padding)
+	}
+}
+
+// line gives a row as a line of text.
+func (w *Widths) line(row []string) string {
+	var b strings.Builder
+	for i, cell := range row {
+		b.WriteString(cell)
+		if i < len(row)-1 {
+			b.WriteString(strings.Repeat(" ", w.columns[i]-utf8.RuneCountInString(cell)))
+		}
+	}
+	b.WriteByte('\n')
+	return b.String()
 }
 
 // table is a listing in kubectl's layout.
@@ -38,13 +74,23 @@ type table struct {
 	rows    [][]string
 }
 
-// write writes the table: columns at least six wide and three apart, the last one not padded (kubectl's tab writer, from
-// k8s.io/cli-runtime/pkg/printers). A table without rows is empty, headers and all.
+// write writes the table. Without rows it is empty, headers and all.
 func (t *table) write(w io.Writer, opts TableOptions) error {
 	if len(t.rows) == 0 {
 		return nil
 	}
-	tw := tabwriter.NewWriter(w, 6, 4, 3, ' ', 0)
+	return t.writeWithHeaders(w, opts)
+}
+
+// writeWithHeaders writes the table, be it the headers alone.
+func (t *table) writeWithHeaders(w io.Writer, opts TableOptions) error {
+	widths := opts.Widths
+	if widths == nil {
+		widths = &Widths{}
+	}
+	if opts.Event != "" {
+		widths.fit([]string{"MODIFIED", ""}) // the longest, which will come
+	}
 	rows := t.rows
 	if !opts.NoHeaders {
 		rows = append([][]string{t.columns}, rows...)
@@ -53,11 +99,13 @@ func (t *table) write(w io.Writer, opts TableOptions) error {
 		for i, cell := range row {
 			row[i] = plain(cell)
 		}
-		if _, err := io.WriteString(tw, strings.Join(row, "\t")+"\n"); err != nil {
-			return err
-		}
+		widths.fit(row)
 	}
-	return tw.Flush()
+	out := newWriter(w)
+	for _, row := range rows {
+		out.str(widths.line(row))
+	}
+	return out.close()
 }
 
 // meta is what every row has, whatever the kind.
@@ -69,6 +117,9 @@ type meta struct {
 // row puts together the cells around those of the kind.
 func (m meta) row(opts TableOptions, cells ...string) []string {
 	var row []string
+	if opts.Event != "" {
+		row = append(row, opts.Event)
+	}
 	if opts.AllNamespaces {
 		row = append(row, m.namespace)
 	}
@@ -89,6 +140,9 @@ func (m meta) row(opts TableOptions, cells ...string) []string {
 // columns puts together the headers around those of the kind.
 func columns(opts TableOptions, headers ...string) []string {
 	var out []string
+	if opts.Event != "" {
+		out = append(out, "EVENT")
+	}
 	if opts.AllNamespaces {
 		out = append(out, "NAMESPACE")
 	}

@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"io"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -46,6 +47,17 @@ func tutorial() *resolve.Service {
 	s.Object.Value.CreationTimestamp = metav1.NewTime(testNow.Add(-26 * time.Hour))
 	s.Slices = []*resolve.Slice{slice("nginx-prod-svc-demo-ipv4", "http", 80, "10.1.0.29", "10.1.0.30", "10.1.0.31")}
 	return s
+}
+
+// tutorialPorts are the ports of the tutorial's Service, or of one like it.
+func tutorialPorts(s *resolve.Service) []*resolve.ServicePort {
+	at := func(addr string) resolve.Endpoint { return resolve.Endpoint{Addr: netip.MustParseAddrPort(addr)} }
+	return []*resolve.ServicePort{{
+		Service: s, Family: corev1.IPv4Protocol, Name: "http", Protocol: corev1.ProtocolTCP,
+		Addresses:    []resolve.Address{{Kind: resolve.ClusterIP, Addr: netip.MustParseAddr("10.111.193.186"), Port: 80}},
+		Cluster:      []resolve.Endpoint{at("10.1.0.29:80"), at("10.1.0.30:80"), at("10.1.0.31:80")},
+		HasEndpoints: true,
+	}}
 }
 
 func slice(name, port string, number int32, addrs ...string) *resolve.Slice {
@@ -98,7 +110,20 @@ Endpoints:                10.1.0.29:80,10.1.0.30:80,10.1.0.31:80
 Session Affinity:         None
 Internal Traffic Policy:  Cluster
 Events:                   <none>
-`, written(t, func(w io.Writer) error { return DescribeService(w, tutorial()) }))
+Traffic:
+  http  80/TCP  IPv4
+    Address            Kind       Traffic Policy
+    -------            ----       --------------
+    10.111.193.186:80  ClusterIP  Cluster
+    Endpoint      Node    Zone    State  Share
+    --------      ----    ----    -----  -----
+    10.1.0.29:80  <none>  <none>  ready  33.3%
+    10.1.0.30:80  <none>  <none>  ready  33.3%
+    10.1.0.31:80  <none>  <none>  ready  33.3%
+`, written(t, func(w io.Writer) error {
+		s := tutorial()
+		return DescribeService(w, s, tutorialPorts(s))
+	}))
 }
 
 func TestDescribeServiceFields(t *testing.T) {
@@ -147,9 +172,10 @@ External Traffic Policy:     Local
 HealthCheck NodePort:        32000
 LoadBalancer Source Ranges:  198.51.100.0/24
 Events:                      <none>
-`, written(t, func(w io.Writer) error { return DescribeService(w, s) }))
-	two := written(t, func(w io.Writer) error { return DescribeServices(w, []*resolve.Service{s, tutorial()}) })
-	if !bytes.Contains([]byte(two), []byte("Events:                      <none>\n\n\nName:  ")) {
+Traffic:  no rules: there is no address
+`, written(t, func(w io.Writer) error { return DescribeService(w, s, nil) }))
+	two := written(t, func(w io.Writer) error { return DescribeServices(w, []*resolve.Service{s, tutorial()}, nil) })
+	if !bytes.Contains([]byte(two), []byte("there is no address\n\n\nName:  ")) {
 		t.Errorf("two Services are not two blank lines apart:\n%s", two)
 	}
 }

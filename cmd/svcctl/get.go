@@ -2,39 +2,48 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/svcctl/svcctl/compiler/resolve"
 	"github.com/svcctl/svcctl/render"
 )
 
 const getHelp = `List services, endpoints or endpoint slices, as kubectl get does: those of -f, or, without it, those
 that are recorded as applied.
 
-The kinds are services (svc), endpoints (ep) and endpointslices; several are joined by commas. A name
-that is not there leads to the exit code 2.`
+The kinds are services (svc), endpoints (ep) and endpointslices; several are joined by commas, and
+KIND/NAME names one object. A name that is not there leads to the exit code 2.
+
+--watch lists, and then what changes in the files of -f, or in what is applied, until it is
+interrupted. A change that cannot be understood is reported, and the next one waited for.`
 
 const getExamples = `  svcctl get services
   svcctl get svc,endpointslices -A -o wide
-  svcctl get svc web -n demo -o jsonpath='{.spec.clusterIP}' -f services/`
+  svcctl get svc web -n demo -o jsonpath='{.spec.clusterIP}' -f services/
+  svcctl get svc -l app=web --sort-by=.spec.clusterIP
+  svcctl get ep -A --watch --output-watch-events`
 
 type getOptions struct {
 	scope
-	output       string
-	noHeaders    bool
-	showLabels   bool
-	labelColumns []string
+	output         string
+	selector       string
+	sortBy         string
+	noHeaders      bool
+	showLabels     bool
+	labelColumns   []string
+	ignoreNotFound bool
+	watch          bool
+	events         bool
 }
 
 func newGetCommand(c *cli) *cobra.Command {
 	o := &getOptions{}
 	cmd := &cobra.Command{
-		Use:     "get KIND[,KIND…] [NAME…]",
+		Use:     "get (KIND[,KIND…] [NAME…] | KIND/NAME…)",
 		Short:   "List services, endpoints or endpoint slices",
 		Long:    getHelp,
 		Example: getExamples,
@@ -51,89 +60,82 @@ func newGetCommand(c *cli) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVarP(&o.output, "output", "o", "",
 		"output format: wide, json, yaml, name, jsonpath=TEMPLATE or custom-columns=HEADER:PATH,…")
+	flags.StringVarP(&o.selector, "selector", "l", "",
+		"list only what has these labels: key=value, key!=value, key in (a,b), key, !key, joined by commas")
+	flags.StringVar(&o.sortBy, "sort-by", "", "sort by what this JSONPath finds in each object, such as .spec.clusterIP")
 	flags.BoolVar(&o.noHeaders, "no-headers", false, "leave out the headers of tables")
 	flags.BoolVar(&o.showLabels, "show-labels", false, "show all labels as the last column of tables")
 	flags.StringSliceVarP(&o.labelColumns, "label-columns", "L", nil, "show these labels as columns of tables")
+	flags.BoolVar(&o.ignoreNotFound, "ignore-not-found", false, "say nothing of names that are not there, with exit code 0")
+	flags.BoolVarP(&o.watch, "watch", "w", false, "after listing, go on with what changes")
+	flags.BoolVar(&o.events, "output-watch-events", false, "with --watch, say what happened: ADDED, MODIFIED, DELETED")
 	completeFlag(cmd, "output", "wide", "json", "yaml", "name", "jsonpath=", "custom-columns=")
 	return cmd
 }
 
-// listing is what get found of one kind.
-type listing struct {
-	objects []render.Object
-	table   func(w *cli, opts render.TableOptions) error
-	missing []string // names
-}
-
-// kind is one of the kinds that get lists.
-type kind struct {
-	names []string // the plural first
-	find  func(o *getOptions, in *input, names []string) listing
-}
-
-// kinds are all of them.
-var kinds = []kind{
-	{[]string{"services", "service", "svc"}, findServices},
-	{[]string{"endpoints", "ep"}, findEndpoints},
-	{[]string{"endpointslices", "endpointslice"}, findEndpointSlices},
-}
-
-func kindNames() []string {
-	var names []string
-	for _, k := range kinds {
-		names = append(names, k.names[0])
-	}
-	return names
-}
-
-// parseKinds gives the kinds of a list such as "svc,ep", each once.
-func parseKinds(list string) ([]kind, error) {
-	var out []kind
-	seen := map[string]bool{}
-	for word := range strings.SplitSeq(list, ",") {
-		i := slices.IndexFunc(kinds, func(k kind) bool { return slices.Contains(k.names, strings.ToLower(word)) })
-		if i < 0 {
-			return nil, inputError("there is no kind %q: there are %s", word, joinWords(kindNames()))
-		}
-		if k := kinds[i]; !seen[k.names[0]] {
-			seen[k.names[0]] = true
-			out = append(out, k)
-		}
-	}
-	return out, nil
-}
-
 func (c *cli) get(ctx context.Context, o *getOptions, args []string) error {
-	asked, err := parseKinds(args[0])
+	asked, err := parseRequests(args)
 	if err != nil {
 		return err
 	}
-	names := args[1:]
-	if len(names) > 0 && o.allNamespaces {
-		return inputError("a name is looked up in one namespace: leave out -A, or the names")
+	if err := o.check(asked); err != nil {
+		return err
 	}
-	printer, err := newPrinter(o.output)
+	selector, err := labels.Parse(o.selector)
+	if err != nil {
+		return inputError("--selector: %w", err)
+	}
+	printer, err := newPrinter(o)
 	if err != nil {
 		return err
+	}
+	find := func(in *input, r *request) (listing, error) {
+		l := r.kind.find(&o.scope, in)
+		l.pick(r)
+		l.selectLabels(selector)
+		return l, l.sortBy(o.sortBy)
+	}
+	if o.watch {
+		return c.watchListing(ctx, o, printer, func(in *input) (listing, error) { return find(in, asked[0]) })
 	}
 	in, err := c.look(ctx, &o.scope)
 	if err != nil {
 		return err
 	}
-	var found []listing
-	for _, k := range asked {
-		l := k.find(o, in, names)
-		l.missing = missingOf(k, l.missing)
-		found = append(found, l)
+	found := make([]listing, len(asked))
+	for i, r := range asked {
+		if found[i], err = find(in, r); err != nil {
+			return err
+		}
 	}
-	return c.printListings(o, found, printer, len(names) == 1 && len(asked) == 1)
+	return c.printListings(o, found, printer, len(asked) == 1 && len(asked[0].names) == 1)
+}
+
+// check refuses what does not go together.
+func (o *getOptions) check(asked []*request) error {
+	named := slices.ContainsFunc(asked, func(r *request) bool { return len(r.names) > 0 })
+	switch {
+	case named && o.allNamespaces:
+		return inputError("a name is looked up in one namespace: leave out -A, or the names")
+	case named && o.selector != "":
+		return inputError("name cannot be provided when a selector is specified")
+	case o.watch && len(asked) > 1:
+		return inputError("you may only specify a single resource type with --watch")
+	case o.watch && slices.Contains(o.input.paths, "-"):
+		return inputError("--watch reads again, and standard input can be read only once")
+	case o.events && !o.watch:
+		return inputError("--output-watch-events says how to --watch, and there is none")
+	default:
+		return nil
+	}
 }
 
 // getFormats are the output formats of get besides its tables, and "wide", which is one of those.
 var getFormats = []string{"custom-columns", "json", "jsonpath", "name", "wide", "yaml"}
 
 // newPrinter gives the printer of an output format, nil for tables.
-func newPrinter(format string) (*render.Printer, error) {
+func newPrinter(o *getOptions) (*render.Printer, error) {
+	format := o.output
 	name, _, _ := strings.Cut(format, "=")
 	switch {
 	case format == "" || format == "wide":
@@ -142,23 +144,11 @@ func newPrinter(format string) (*render.Printer, error) {
 		return nil, inputError("unable to match a printer suitable for the output format %q, allowed formats are: %s",
 			format, strings.Join(getFormats, ", "))
 	}
-	printer, err := render.NewPrinter(format)
+	printer, err := render.NewPrinter(format, render.PrinterOptions{NoHeaders: o.noHeaders})
 	if err != nil {
 		return nil, &exitError{exitInput, err}
 	}
 	return printer, nil
-}
-
-func missingOf(k kind, names []string) []string {
-	var out []string
-	for _, n := range names {
-		resource := k.names[0]
-		if resource == "endpointslices" {
-			resource += "." + discoveryv1.GroupName
-		}
-		out = append(out, fmt.Sprintf("%s %q not found", resource, n))
-	}
-	return out
 }
 
 func (c *cli) printListings(o *getOptions, found []listing, printer *render.Printer, single bool) error {
@@ -166,15 +156,18 @@ func (c *cli) printListings(o *getOptions, found []listing, printer *render.Prin
 		objects []render.Object
 		missing []string
 	)
-	for _, l := range found {
-		objects = append(objects, l.objects...)
-		missing = append(missing, l.missing...)
+	for i := range found {
+		objects = append(objects, found[i].shown()...)
+		missing = append(missing, found[i].missing...)
+	}
+	if o.ignoreNotFound {
+		missing = nil
 	}
 	var err error
 	switch {
-	case len(objects) == 0 && len(missing) > 0: // there is nothing to show
+	case len(objects) == 0 && (len(missing) > 0 || o.ignoreNotFound): // there is nothing to show
 	case printer != nil:
-		err = printer.Print(c.out, objects, !single)
+		err = printer.Print(c.shown(o.output), objects, !single)
 	case len(objects) == 0:
 		c.noteNothing(&o.scope)
 	default:
@@ -183,27 +176,62 @@ func (c *cli) printListings(o *getOptions, found []listing, printer *render.Prin
 	if err != nil {
 		return err
 	}
-	if len(missing) > 0 {
-		return inputError("%s", strings.Join(missing, "\n"))
+	return notFound(missing)
+}
+
+// notFound is the error of names that are not there, or nil.
+func notFound(missing []string) error {
+	if len(missing) == 0 {
+		return nil
 	}
-	return nil
+	return inputError("%s", strings.Join(missing, "\n"))
+}
+
+// shown is standard output for a format. What a template picks is written as it is, for other programs; on a terminal it
+// may not control that.
+func (c *cli) shown(format string) io.Writer {
+	if c.env.terminal && strings.HasPrefix(format, "jsonpath=") {
+		return printableWriter{c.out}
+	}
+	return c.out
+}
+
+// printableWriter writes what printable makes of the lines.
+type printableWriter struct{ to io.Writer }
+
+// Write writes text. Templates are written in whole values, so that no character is cut in two.
+func (w printableWriter) Write(text []byte) (int, error) {
+	lines := strings.Split(string(text), "\n")
+	for i, l := range lines {
+		lines[i] = printable(l)
+	}
+	if _, err := io.WriteString(w.to, strings.Join(lines, "\n")); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+func (o *getOptions) table(c *cli) render.TableOptions {
+	return render.TableOptions{
+		AllNamespaces: o.allNamespaces, Wide: o.output == "wide", ShowLabels: o.showLabels, LabelColumns: o.labelColumns,
+		NoHeaders: o.noHeaders, Now: c.env.now(),
+	}
 }
 
 func (c *cli) printTables(o *getOptions, found []listing) error {
-	opts := render.TableOptions{
-		AllNamespaces: o.allNamespaces, Wide: o.output == "wide", ShowLabels: o.showLabels, LabelColumns: o.labelColumns,
-		NoHeaders: o.noHeaders, WithKind: len(found) > 1, Now: c.env.now(),
-	}
+	opts := o.table(c)
+	opts.WithKind = len(found) > 1
 	first := true
-	for _, l := range found {
-		if len(l.objects) == 0 {
+	for i := range found {
+		l := &found[i]
+		if len(l.order) == 0 {
 			continue
 		}
 		if !first {
 			c.printf("\n")
 		}
 		first = false
-		if err := l.table(c, opts); err != nil {
+		if err := l.table(c.out, l.order, opts); err != nil {
 			return err
 		}
 	}
@@ -216,65 +244,4 @@ func (c *cli) noteNothing(s *scope) {
 		return
 	}
 	c.notef("No resources found in %s namespace.", s.namespace)
-}
-
-// pick gives the items with the names, in the order of the names, and the names that no item has. Without names it gives
-// all items.
-func pick[T any](items []T, names []string, nameOf func(T) string) (picked []T, missing []string) {
-	if len(names) == 0 {
-		return items, nil
-	}
-	byName := make(map[string]T, len(items))
-	for _, item := range items {
-		byName[nameOf(item)] = item
-	}
-	for _, n := range names {
-		if item, ok := byName[n]; ok {
-			picked = append(picked, item)
-		} else {
-			missing = append(missing, n)
-		}
-	}
-	return picked, missing
-}
-
-func nameOfService(s *resolve.Service) string { return s.Ref.Name }
-
-func findServices(o *getOptions, in *input, names []string) listing {
-	services, missing := pick(o.services(in), names, nameOfService)
-	l := listing{missing: missing, table: func(c *cli, opts render.TableOptions) error {
-		return render.ServiceTable(c.out, services, opts)
-	}}
-	for _, s := range services {
-		l.objects = append(l.objects, serviceObject(s))
-	}
-	return l
-}
-
-func findEndpoints(o *getOptions, in *input, names []string) listing {
-	var with []*resolve.Service
-	for _, s := range o.services(in) {
-		if render.Endpoints(s) != nil {
-			with = append(with, s)
-		}
-	}
-	services, missing := pick(with, names, nameOfService)
-	l := listing{missing: missing, table: func(c *cli, opts render.TableOptions) error {
-		return render.EndpointsTable(c.out, services, opts)
-	}}
-	for _, s := range services {
-		l.objects = append(l.objects, endpointsObject(render.Endpoints(s)))
-	}
-	return l
-}
-
-func findEndpointSlices(o *getOptions, in *input, names []string) listing {
-	found, missing := pick(o.endpointSlices(in), names, func(e *discoveryv1.EndpointSlice) string { return e.Name })
-	l := listing{missing: missing, table: func(c *cli, opts render.TableOptions) error {
-		return render.EndpointSliceTable(c.out, found, opts)
-	}}
-	for _, e := range found {
-		l.objects = append(l.objects, endpointSliceObject(e))
-	}
-	return l
 }

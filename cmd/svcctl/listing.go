@@ -18,7 +18,7 @@ import (
 	"github.com/svcctl/svcctl/render"
 )
 
-// scope is what get and describe look at.
+// scope is what the commands that show services look at.
 type scope struct {
 	input         inputFlags
 	namespace     string
@@ -28,9 +28,12 @@ type scope struct {
 func (s *scope) addTo(c *cli, cmd *cobra.Command) {
 	s.input.quiet = true
 	s.input.addTo(cmd)
-	flags := cmd.Flags()
-	flags.StringVarP(&s.namespace, "namespace", "n", metav1.NamespaceDefault, "namespace to look into")
-	flags.BoolVarP(&s.allNamespaces, "all-namespaces", "A", false, "look into all namespaces")
+	s.addNamespaceTo(c, cmd, "namespace to look into")
+	cmd.Flags().BoolVarP(&s.allNamespaces, "all-namespaces", "A", false, "look into all namespaces")
+}
+
+func (s *scope) addNamespaceTo(c *cli, cmd *cobra.Command, usage string) {
+	cmd.Flags().StringVarP(&s.namespace, "namespace", "n", metav1.NamespaceDefault, usage)
 	complete := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return c.recordedNamespaces(), cobra.ShellCompDirectiveNoFileComp
 	}

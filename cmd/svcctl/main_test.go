@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -121,6 +123,7 @@ func TestScripts(t *testing.T) {
 			"lines":        scriptLines,
 			"flow":         scriptFlow,
 			"flows":        scriptFlows,
+			"awaits":       scriptAwaits,
 		},
 	})
 }
@@ -173,5 +176,26 @@ func scriptLines(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("%s has %d lines, want %d:\n%s", args[0], got, want, text)
+	}
+}
+
+// scriptAwaits is the command "awaits FILE PATTERN": it waits until what a command in the background writes to the file
+// matches.
+func scriptAwaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: awaits FILE PATTERN")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	deadline := time.Now().Add(time.Minute) // only a failure takes as long
+	for {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && pattern.Match(text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not match %q: %v\n%s", args[0], args[1], err, text)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }

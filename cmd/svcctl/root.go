@@ -88,7 +88,7 @@ func newRootCommand(env *environment) *cobra.Command {
 	root.AddCommand(
 		newApplyCommand(c), newDiffCommand(c), newRenderCommand(c), newValidateCommand(c),
 		newExplainCommand(c), newAllocateCommand(c),
-		newGetCommand(c), newDescribeCommand(c), newDeleteCommand(c),
+		newGetCommand(c), newDescribeCommand(c), newEnvCommand(c), newDeleteCommand(c),
 		newStatusCommand(c), newVerifyCommand(c), newConfirmCommand(c), newRollbackCommand(c),
 		newDNSCommand(c),
 		newVersionCommand(c), newCompletionCommand(c),
