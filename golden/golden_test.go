@@ -8,6 +8,7 @@ package golden
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sebdah/goldie/v2"
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/svcctl/svcctl/compiler"
@@ -140,23 +142,29 @@ func writeTables(b *bytes.Buffer, m *resolve.Model) error {
 		AllNamespaces: true, Wide: true, WithKind: true,
 		Now: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC), // ages must not depend on the day
 	}
+	var endpoints []*corev1.Endpoints
 	var all []*discoveryv1.EndpointSlice
 	for _, s := range m.Services {
+		if e := render.Endpoints(s); e != nil {
+			endpoints = append(endpoints, e)
+		}
 		for _, slice := range s.Slices {
 			all = append(all, slice.EndpointSlice)
 		}
 	}
-	for i, write := range []func() error{
-		func() error { return render.ServiceTable(b, m.Services, opts) },
-		func() error { return render.EndpointsTable(b, m.Services, opts) },
-		func() error { return render.EndpointSliceTable(b, all, opts) },
+	for _, write := range []func(io.Writer) error{
+		func(w io.Writer) error { return render.ServiceTable(w, m.Services, opts) },
+		func(w io.Writer) error { return render.EndpointsTable(w, endpoints, opts) },
+		func(w io.Writer) error { return render.EndpointSliceTable(w, all, opts) },
 	} {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		if err := write(); err != nil {
+		var table bytes.Buffer
+		if err := write(&table); err != nil {
 			return err
 		}
+		if b.Len() > 0 && table.Len() > 0 {
+			b.WriteByte('\n')
+		}
+		b.Write(table.Bytes())
 	}
 	return nil
 }

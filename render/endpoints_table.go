@@ -5,19 +5,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-
-	"github.com/svcctl/svcctl/compiler/resolve"
 )
 
-// EndpointsTable writes the endpoints of Services as kubectl get endpoints does: NAME, ENDPOINTS, AGE. Services without
-// any slice have no Endpoints object and no row.
-func EndpointsTable(w io.Writer, services []*resolve.Service, opts TableOptions) error {
+// EndpointsTable writes Endpoints as kubectl get endpoints does: NAME, ENDPOINTS, AGE.
+func EndpointsTable(w io.Writer, endpoints []*corev1.Endpoints, opts TableOptions) error {
 	t := table{columns: columns(opts, "ENDPOINTS", "AGE")}
-	for _, s := range services {
-		e := Endpoints(s)
-		if e == nil {
-			continue
-		}
+	for _, e := range endpoints {
 		m := meta{"endpoints", e.Namespace, e.Name, e.Labels}
 		t.rows = append(t.rows, m.row(opts, endpointsText(e.Subsets), ageText(e.CreationTimestamp.Time, opts.Now)))
 	}

@@ -37,6 +37,18 @@ func TestOrder(t *testing.T) {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
+	// Enough of them to see that equals stay in their order.
+	var many []Object
+	for i := range 50 {
+		many = append(many, of("s", "10.0.0."+itoa(int32(i%2)), 0))
+	}
+	order, err := Order(many, ".spec.clusterIP")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.IsSorted(order[:25]) || !slices.IsSorted(order[25:]) || order[25] != 1 {
+		t.Errorf("equals are not in their order: %v", order)
+	}
 	for path, want := range map[string]string{
 		".spec.nothing": `couldn't find any field with path "{.spec.nothing}" in the list of objects`,
 		".spec.ports":   "nothing can be sorted by .spec.ports: in service/c it is a list or a map",

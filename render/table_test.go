@@ -228,7 +228,10 @@ func TestEndpointsTable(t *testing.T) {
 	idle := service("demo", "idle", corev1.ServiceSpec{})
 	idle.Slices = []*resolve.Slice{slice("a", "http", 80)}
 	got := written(t, func(w io.Writer) error {
-		all := []*resolve.Service{many, down, idle, service("demo", "sliceless", corev1.ServiceSpec{}), tutorial()}
+		if e := Endpoints(service("demo", "sliceless", corev1.ServiceSpec{})); e != nil {
+			t.Errorf("Endpoints without a slice: %v", e)
+		}
+		all := []*corev1.Endpoints{Endpoints(many), Endpoints(down), Endpoints(idle), Endpoints(tutorial())}
 		return EndpointsTable(w, all, TableOptions{Now: testNow})
 	})
 	same(t, `NAME                  ENDPOINTS                                          AGE

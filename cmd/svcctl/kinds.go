@@ -9,7 +9,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/svcctl/svcctl/compiler/resolve"
 	"github.com/svcctl/svcctl/render"
 )
 
@@ -188,14 +187,7 @@ func findServices(s *scope, in *input) listing {
 }
 
 func findEndpoints(s *scope, in *input) listing {
-	var with []*resolve.Service
-	for _, svc := range s.services(in) {
-		if render.Endpoints(svc) != nil {
-			with = append(with, svc)
-		}
-	}
-	return newListing(with, func(svc *resolve.Service) render.Object { return endpointsObject(render.Endpoints(svc)) },
-		render.EndpointsTable)
+	return newListing(s.endpoints(in), endpointsObject, render.EndpointsTable)
 }
 
 func findEndpointSlices(s *scope, in *input) listing {

@@ -80,6 +80,37 @@ func (s *scope) services(in *input) []*resolve.Service {
 	return out
 }
 
+// endpoints gives the Endpoints in the scope: those that were given, and those that would be there of the other Services.
+func (s *scope) endpoints(in *input) []*corev1.Endpoints {
+	var out []*corev1.Endpoints
+	given := map[[2]string]bool{}
+	for _, o := range in.bundle.Endpoints {
+		if given[[2]string{o.Ref.Namespace, o.Ref.Name}] = true; s.has(o.Ref.Namespace) {
+			e := o.Value.DeepCopy()
+			e.Namespace = o.Ref.Namespace
+			for i := range e.Subsets {
+				for j := range e.Subsets[i].Ports {
+					p := &e.Subsets[i].Ports[j]
+					p.Protocol = cmp.Or(p.Protocol, corev1.ProtocolTCP)
+				}
+			}
+			out = append(out, e)
+		}
+	}
+	for _, svc := range s.services(in) {
+		if e := render.Endpoints(svc); e != nil && !given[[2]string{svc.Ref.Namespace, svc.Ref.Name}] {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, compareObjects[*corev1.Endpoints])
+	return out
+}
+
+// compareObjects orders objects of one kind as an API server lists them.
+func compareObjects[T metav1.Object](a, b T) int {
+	return cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()))
+}
+
 // endpointSlices gives the EndpointSlices in the scope: those behind the Services, also where they were made from Pods or
 // Endpoints, and those that belong to no Service.
 func (s *scope) endpointSlices(in *input) []*discoveryv1.EndpointSlice {
@@ -99,9 +130,7 @@ func (s *scope) endpointSlices(in *input) []*discoveryv1.EndpointSlice {
 	for _, o := range in.bundle.EndpointSlices {
 		add(&o.Value, o.Ref.Namespace)
 	}
-	slices.SortFunc(out, func(a, b *discoveryv1.EndpointSlice) int {
-		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(out, compareObjects[*discoveryv1.EndpointSlice])
 	return out
 }
 

@@ -30,7 +30,7 @@ func (c *cli) watchListing(
 	trees := []filewatch.Tree{
 		{Paths: o.input.paths, Recursive: o.input.recursive},
 		// Where Services get addresses that they do not say, what they had counts, with -f, too.
-		{Paths: []string{c.config.StateDir}, Recursive: true},
+		{Paths: []string{c.store().Dir()}},
 	}
 	for first := true; ; first = false {
 		state := filewatch.Look(trees...)

@@ -87,9 +87,9 @@ func visible(services []*resolve.Service, opts Options) []*resolve.Service {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b *resolve.Service) int { return strings.Compare(a.Ref.Name, b.Ref.Name) })
-	// Where both are there, the own one counts.
+	// Where both are there, the own one counts; in the namespace default there is only one.
 	return slices.DeleteFunc(out, func(s *resolve.Service) bool {
-		return master(s) && !own(s) && slices.ContainsFunc(out, func(o *resolve.Service) bool {
+		return master(s) && slices.ContainsFunc(out, func(o *resolve.Service) bool {
 			return o != s && o.Ref.Name == apiServer
 		})
 	})
