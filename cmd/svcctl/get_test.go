@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,11 @@ import (
 // shownOn runs svcctl with a standard output that is a terminal, or is none.
 func shownOn(t *testing.T, terminal bool, args ...string) string {
 	t.Helper()
+	return shownIn(t.Context(), t, terminal, args...)
+}
+
+func shownIn(ctx context.Context, t *testing.T, terminal bool, args ...string) string {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	env := &environment{
 		stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, terminal: terminal,
@@ -20,7 +26,7 @@ func shownOn(t *testing.T, terminal bool, args ...string) string {
 		hostname: func() (string, error) { return "node-a", nil },
 	}
 	args = append(args, "--state-dir", t.TempDir(), "--config", os.DevNull)
-	if code := execute(t.Context(), env, args); code != exitDone {
+	if code := execute(ctx, env, args); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, stderr.String())
 	}
 	return stdout.String()
@@ -54,5 +60,18 @@ func TestAge(t *testing.T) {
 	}
 	if got := shownOn(t, true, "get", "svc", "-f", file, "--no-headers"); got != "a     ClusterIP   10.96.0.1   <none>   80/TCP   2d2h\n" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestWatchIsInterrupted before it has shown anything: that is an end like any other.
+func TestWatchIsInterrupted(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.yaml")
+	if err := os.WriteFile(file, []byte("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {clusterIP: None}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := shownIn(ctx, t, false, "get", "svc", "-w", "-f", file); got != "" {
+		t.Errorf("shown: %q", got)
 	}
 }
