@@ -2,17 +2,13 @@ package main
 
 import (
 	"context"
-	"time"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
-	"github.com/svcctl/svcctl/internal/filewatch"
+	"github.com/svcctl/svcctl/internal/watch"
 	"github.com/svcctl/svcctl/render"
 )
-
-// lookEvery is the time between two looks at files that are watched: short enough for who watches, and a few calls of
-// stat(2) are nothing to the host.
-const lookEvery = 250 * time.Millisecond
 
 // What happened to an object, in the words of the API.
 const (
@@ -27,13 +23,14 @@ func (c *cli) watchListing(
 ) error {
 	w := &watched{cli: c, options: o, printer: printer, table: o.table(c)}
 	w.table.Widths = &render.Widths{}
-	trees := []filewatch.Tree{
-		{Paths: o.input.paths, Recursive: o.input.recursive},
-		// Where Services get addresses that they do not say, what they had counts, with -f, too.
-		{Paths: []string{c.store().Dir()}},
+	// Where Services get addresses that they do not say, what they had counts, with -f, too.
+	watcher, err := watch.New(append(slices.Clone(o.input.paths), c.store().Dir()), o.input.recursive, c.log)
+	if err != nil {
+		return systemError("%w", err)
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- watcher.Run(ctx) }()
 	for first := true; ; first = false {
-		state := filewatch.Look(trees...)
 		var l listing
 		in, err := c.look(ctx, &o.scope)
 		if err == nil {
@@ -60,8 +57,10 @@ func (c *cli) watchListing(
 			c.notef("warning: --watch requested, --sort-by will be ignored for watch events received")
 			o.sortBy = ""
 		}
-		if !filewatch.Changed(ctx, state, lookEvery, trees...) {
-			return nil
+		select {
+		case <-watcher.Changes():
+		case <-ctx.Done():
+			return <-ended
 		}
 	}
 }
