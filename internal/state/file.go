@@ -38,9 +38,10 @@ func (s *Store) recordPath() string { return filepath.Join(s.dir, recordFile) }
 
 // Load reads the record of what is applied. Where there is none its error is [fs.ErrNotExist], and a [*DamagedError] where
 // there is one that cannot be used.
-func (s *Store) Load() (*Record, error) { return load(s.recordPath()) }
+func (s *Store) Load() (*Record, error) { return load(s.recordPath(), decode) }
 
-func load(path string) (*Record, error) {
+// load reads a record, or with decodeParts what it is made of.
+func load(path string, decode func([]byte) (*Record, error)) (*Record, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, syscall.ENOTDIR) { // the state directory is none: whoever needs to write there will say so
 		err = fs.ErrNotExist
@@ -56,23 +57,36 @@ func load(path string) (*Record, error) {
 }
 
 func decode(data []byte) (*Record, error) {
-	sum, body, err := parseHead(data)
+	r, rest, err := parse(data)
 	if err != nil {
 		return nil, err
 	}
-	if checksum(body) != sum {
-		return nil, errors.New("its checksum does not match: it was cut short or changed")
-	}
-	line, rest, _ := bytes.Cut(body, []byte("\n"))
-	r := &Record{Services: map[string]string{}, sum: sum}
-	if err := json.Unmarshal(line, r); err != nil {
-		return nil, err
-	}
+	r.Services = make(map[string]string, bytes.Count(rest, []byte("\n")))
 	for line := range bytes.Lines(rest) {
 		service, digest, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
 		r.Services[string(service)] = string(digest)
 	}
 	return r, nil
+}
+
+// decodeParts is decode without the Services, of which there may be very many.
+func decodeParts(data []byte) (*Record, error) {
+	r, _, err := parse(data)
+	return r, err
+}
+
+// parse reads all of a record but the lines of the Services, which it gives.
+func parse(data []byte) (r *Record, services []byte, err error) {
+	sum, body, err := parseHead(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if checksum(body) != sum {
+		return nil, nil, errors.New("its checksum does not match: it was cut short or changed")
+	}
+	line, rest, _ := bytes.Cut(body, []byte("\n"))
+	r = &Record{sum: sum}
+	return r, rest, json.Unmarshal(line, r)
 }
 
 // parseHead reads the two lines in front of a record.

@@ -97,7 +97,7 @@ func (s *Store) saveRecord(r *Record) error {
 	if len(earlier) > 0 {
 		r.Serial = earlier[0] + 1
 	}
-	if last, err := s.Load(); err == nil {
+	if last, err := load(s.recordPath(), decodeParts); err == nil {
 		r.Serial = max(r.Serial, last.Serial+1)
 		if err := s.remember(last); err != nil {
 			return err
@@ -136,7 +136,7 @@ func (s *Store) forget() error {
 	for _, serial := range files[min(len(files), Kept-1):] {
 		errs = append(errs, removeIfThere(s.historyPath(serial)))
 	}
-	records, err := s.History()
+	records, err := s.history(decodeParts)
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
@@ -166,17 +166,19 @@ func (s *Store) historyFiles() ([]uint64, error) {
 
 // History gives the records that are kept, the newest first: the present one, where there is one, and those before it.
 // Those that cannot be used are left out.
-func (s *Store) History() ([]*Record, error) {
+func (s *Store) History() ([]*Record, error) { return s.history(decode) }
+
+func (s *Store) history(decode func([]byte) (*Record, error)) ([]*Record, error) {
 	files, err := s.historyFiles()
 	if err != nil {
 		return nil, fmt.Errorf("the history of what was applied: %w", err)
 	}
 	var out []*Record
-	if r, err := s.Load(); err == nil {
+	if r, err := load(s.recordPath(), decode); err == nil {
 		out = append(out, r)
 	}
 	for _, serial := range files {
-		r, err := load(s.historyPath(serial))
+		r, err := load(s.historyPath(serial), decode)
 		if err == nil && (len(out) == 0 || r.Serial < out[len(out)-1].Serial) {
 			out = append(out, r)
 		}
