@@ -136,6 +136,7 @@ func (n *nameService) run(ctx context.Context, watcher *watch.Watcher, reload <-
 // reload reads everything again. Whatever is wrong with it is said, and nothing changes then.
 func (n *nameService) reload(ctx context.Context) {
 	c := n.cli
+	defer debug.FreeOSMemory()
 	zones, err := c.names(ctx, &n.opts.dnsOptions, n.cfg)
 	if err == nil {
 		if n.same(zones) {
@@ -153,7 +154,6 @@ func (n *nameService) reload(ctx context.Context) {
 		return
 	}
 	n.zones = zones
-	defer debug.FreeOSMemory()
 	records := 0
 	for _, z := range zones.Zones {
 		records += len(z.Records)
