@@ -25,7 +25,10 @@ the host, or another server, sends it the queries for its zones: docs/dns.md say
 
 When the manifests change, or what is applied where there is no -f, it reads them again; so it does on
 SIGHUP. An input that has errors changes nothing: they are written to standard error, and the old
-answers stay.`
+answers stay.
+
+It listens in the network namespace that it is started in: --netns says of which one it serves what is
+applied.`
 
 const dnsServeExamples = `  svcctl dns serve
   svcctl dns serve -f services/ --listen 127.0.0.1:5353 --listen '[::1]:5353'

@@ -45,6 +45,7 @@ var forbidden = []struct {
 	{"nft", "os/exec", "svcctl starts no nft binary"},
 	{"internal/dnsserver", module + "compiler/graph", "names know no rules"},
 	{"internal/dnsserver", module + "nft", "who answers queries does not touch the kernel's rules"},
+	{"cmd/", module + "internal/peer", "other people's programs are for tests"},
 	{"internal/dnsserver", module + "render", "answers are made from records, not from their text"},
 }
 

@@ -33,6 +33,7 @@ type CoreDNS struct {
 type ZoneFile struct {
 	Origin string // with or without the final dot
 	Path   string
+	Reload time.Duration // how often to look for a new serial number; 0: never
 }
 
 // startTimeout is how long CoreDNS may take to load its zones.
@@ -56,7 +57,7 @@ func StartCoreDNS(ctx context.Context, dir string, zones []ZoneFile) (*CoreDNS, 
 	var corefile bytes.Buffer
 	fmt.Fprintf(&corefile, ".:%s {\n    bind 127.0.0.1\n    errors\n", port)
 	for _, z := range zones {
-		fmt.Fprintf(&corefile, "    file %s %s {\n        reload 0\n    }\n", z.Path, z.Origin)
+		fmt.Fprintf(&corefile, "    file %s %s {\n        reload %s\n    }\n", z.Path, z.Origin, z.Reload)
 	}
 	corefile.WriteString("}\n")
 	path := filepath.Join(dir, "Corefile")

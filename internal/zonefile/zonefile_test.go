@@ -21,7 +21,7 @@ func zone(records ...string) func(uint32) ([]byte, error) {
 	}
 }
 
-func next(serial uint32) uint32 { return serial + 1 }
+func next(serial uint32) uint32 { return max(1, serial+1) }
 
 func update(t *testing.T, dir string, first uint32, text func(uint32) ([]byte, error)) Result {
 	t.Helper()
