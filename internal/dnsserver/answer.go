@@ -37,12 +37,9 @@ func (x *index) reply(query, buf []byte, udp bool) []byte {
 	if opcode := int(flags >> 11 & 0xf); opcode != wire.OpcodeQuery {
 		return refuse(query, wire.RcodeNotImplemented)
 	}
-	counts := query[4:headerSize]
-	questions, answers, authorities := binary.BigEndian.Uint16(counts), binary.BigEndian.Uint16(counts[2:]),
-		binary.BigEndian.Uint16(counts[4:])
 	var q wire.Msg
 	// The library takes a message that ends before its question for one without.
-	if questions != 1 || answers != 0 || authorities != 0 || q.Unpack(query) != nil || len(q.Question) != 1 {
+	if !isPlain(query) || q.Unpack(query) != nil || len(q.Question) != 1 {
 		return refuse(query, wire.RcodeFormatError)
 	}
 	a := &answer{index: x, size: maxTCP}
@@ -56,6 +53,13 @@ func (x *index) reply(query, buf []byte, udp bool) []byte {
 		a.question(&q.Question[0])
 	}
 	return a.pack(query, buf)
+}
+
+// isPlain reports whether a header promises one question and no more beside it than EDNS and a signature.
+func isPlain(query []byte) bool {
+	count := func(at int) uint16 { return binary.BigEndian.Uint16(query[at:]) }
+	questions, answers, authorities, additional := count(4), count(6), count(8), count(10)
+	return questions == 1 && answers == 0 && authorities == 0 && additional <= 2
 }
 
 // refuse gives an answer of nothing but a header: to who does not speak our language there is no more to say.

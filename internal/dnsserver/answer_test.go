@@ -172,6 +172,7 @@ func TestOddMessages(t *testing.T) {
 		{"two questions", func(m *wire.Msg) { m.Question = append(m.Question, m.Question[0]) }, "FORMERR"},
 		{"a question with an answer", func(m *wire.Msg) { m.Answer = []wire.RR{minimal(name, 1)} }, "FORMERR"},
 		{"a question with an authority", func(m *wire.Msg) { m.Ns = []wire.RR{minimal(name, 1)} }, "FORMERR"},
+		{"a question with three more records", func(m *wire.Msg) { m.Extra = slices.Repeat([]wire.RR{minimal(name, 1)}, 3) }, "FORMERR"},
 		{"two OPTs", func(m *wire.Msg) { m.SetEdns0(1232, false); m.Extra = append(m.Extra, m.Extra[0]) }, "FORMERR"},
 		{"another EDNS version", func(m *wire.Msg) { m.SetEdns0(1232, false); m.IsEdns0().SetVersion(1) }, "BADVERS"},
 		{"class CHAOS", func(m *wire.Msg) { m.Question[0].Qclass = wire.ClassCHAOS }, "REFUSED"},
