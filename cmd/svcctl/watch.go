@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
@@ -23,46 +22,68 @@ func (c *cli) watchListing(
 ) error {
 	w := &watched{cli: c, options: o, printer: printer, table: o.table(c)}
 	w.table.Widths = &render.Widths{}
-	// Where Services get addresses that they do not say, what they had counts, with -f, too.
-	watcher, err := watch.New(append(slices.Clone(o.input.paths), c.store().Dir()), o.input.recursive, c.log)
+	paths := o.input.paths
+	if len(paths) == 0 {
+		paths = []string{c.store().Dir()}
+	}
+	// From before the first reading on, so that no change is missed.
+	watcher, err := watch.New(paths, o.input.recursive, c.log)
 	if err != nil {
 		return systemError("%w", err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- watcher.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			c.log.Debug("the end of watching files", "error", err)
+		}
+	}()
 	for first := true; ; first = false {
-		var l listing
-		in, err := c.look(ctx, &o.scope)
-		if err == nil {
-			l, err = find(in)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil && first && len(l.missing) > 0 && !o.ignoreNotFound:
-			return notFound(l.missing)
-		case err == nil:
-			if err := w.show(l); err != nil {
-				return err
-			}
-			if err := c.out.Flush(); err != nil {
-				return systemError("writing to standard output: %w", err)
-			}
-		case first:
+		if err := c.watchOnce(ctx, o, w, find, first); err != nil || ctx.Err() != nil {
 			return err
-		default:
-			report(c.env, classify(ctx, err))
-		}
-		if first && o.sortBy != "" {
-			c.notef("warning: --watch requested, --sort-by will be ignored for watch events received")
-			o.sortBy = ""
 		}
 		select {
 		case <-watcher.Changes():
 		case <-ctx.Done():
-			return <-ended
+			return nil
 		}
 	}
+}
+
+// watchOnce shows what there is to show now. What cannot be understood the first time is an error, as it is without
+// watching, and later reported.
+func (c *cli) watchOnce(
+	ctx context.Context, o *getOptions, w *watched, find func(*input) (listing, error), first bool,
+) error {
+	var l listing
+	in, err := c.look(ctx, &o.scope)
+	if err == nil {
+		l, err = find(in)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil // interrupted, which is how watching ends
+	case err != nil && first:
+		return err
+	case err != nil:
+		report(c.env, classify(ctx, err))
+		return nil
+	case first && !o.ignoreNotFound && len(l.missing) > 0:
+		return notFound(l.missing)
+	}
+	if err := w.show(l); err != nil {
+		return err
+	}
+	if err := c.out.Flush(); err != nil {
+		return systemError("writing to standard output: %w", err)
+	}
+	if first && o.sortBy != "" {
+		c.notef("warning: --watch requested, --sort-by will be ignored for watch events received")
+		o.sortBy = ""
+	}
+	return nil
 }
 
 // watched is what was shown so far.
