@@ -91,7 +91,7 @@ func (c *cli) checkNothingWaits(store *state.Store) error {
 		return store.RemovePending()
 	case err != nil || pending == nil:
 		return err
-	case c.env.now().After(pending.Deadline.Add(overdue)):
+	case c.env.now().After(pending.Deadline.Add(overdue)) || !c.watched(pending):
 		c.notef("warning: a change that was to be confirmed until %s never was, and nobody undid it; it stays",
 			pending.Deadline.Format(time.RFC3339))
 		return c.endWaiting(store, pending)

@@ -76,7 +76,7 @@ func (c *cli) systemdSeesUs() bool {
 		return false
 	}
 	if c.config.Netns != "" {
-		return true
+		return systemdSees(c.config.Netns)
 	}
 	own, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
@@ -84,6 +84,23 @@ func (c *cli) systemdSeesUs() bool {
 	}
 	systems, err := os.Readlink("/proc/1/ns/net")
 	return err == nil && own == systems
+}
+
+// systemdSees reports whether the name or path of a network namespace means the same to systemd. Below /proc it may not even be
+// the same from one process to the next, and a relative path depends on where one is.
+func systemdSees(netns string) bool {
+	if !strings.Contains(netns, "/") {
+		netns = "/run/netns/" + netns
+	}
+	if !filepath.IsAbs(netns) || strings.HasPrefix(filepath.Clean(netns), "/proc/") {
+		return false
+	}
+	ours, err := os.Stat(netns)
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Stat("/proc/1/root" + netns)
+	return err == nil && os.SameFile(ours, theirs)
 }
 
 func startTimer(ctx context.Context, p *state.Pending, args []string, wait time.Duration) error {
@@ -105,8 +122,12 @@ func (c *cli) startProcess(store *state.Store, p *state.Pending, args []string, 
 	}
 	defer log.Close() //nolint:errcheck // the watchdog has its own
 	args = append(args, "--after="+wait.String())
+	dir := "/"
+	if strings.Contains(c.config.Netns, "/") && !filepath.IsAbs(c.config.Netns) {
+		dir = "" // the path starts here
+	}
 	dog := &exec.Cmd{
-		Path: args[0], Args: args, Dir: "/", Stdout: log, Stderr: log,
+		Path: args[0], Args: args, Dir: dir, Stdout: log, Stderr: log,
 		// A session of its own: what ends the terminal or the login does not end it.
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
@@ -125,6 +146,25 @@ func (c *cli) callOff(p *state.Pending) {
 	if out, err := exec.Command("systemctl", "stop", p.Unit+".timer").CombinedOutput(); err != nil {
 		c.log.Info("the timer will find nothing to undo", "unit", p.Unit, "error", err, "output", string(bytes.TrimSpace(out)))
 	}
+}
+
+// watched reports whether the watchdog of a change still waits. A reboot ends it together with the rules that it would undo.
+func (c *cli) watched(p *state.Pending) bool {
+	if p.Unit == "" {
+		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID))
+		return err == nil && bytes.Contains(args, []byte(p.Token)) // the process id may be another's by now
+	}
+	states, err := exec.Command("systemctl", "show", "--property=ActiveState", "--value", p.Unit+".timer", p.Unit+".service").Output()
+	if err != nil {
+		c.log.Info("whether the timer still waits is not known", "unit", p.Unit, "error", err)
+		return true
+	}
+	for _, state := range strings.Fields(string(states)) {
+		if state != "inactive" && state != "failed" {
+			return true
+		}
+	}
+	return false
 }
 
 // rollBackUnconfirmed is what the watchdog does.
