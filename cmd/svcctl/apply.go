@@ -59,7 +59,7 @@ func newApplyCommand(c *cli) *cobra.Command {
 	o.input.addTo(cmd)
 	o.input.addChecksTo(cmd)
 	flags := cmd.Flags()
-	flags.StringVarP(&o.output, "output", "o", "text", "output format: text, json or name")
+	flags.StringVarP(&o.output, "output", "o", "text", "output format: text, changes (text without what is unchanged), json or name")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would happen, and change nothing")
 	flags.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 1 instead of 0 if something changed")
 	flags.BoolVar(&o.prune, "prune", true, "remove applied services that are not in the input")
@@ -67,7 +67,7 @@ func newApplyCommand(c *cli) *cobra.Command {
 		"undo the change after this time, unless \"svcctl confirm\" comes before (default without a value: 60s)")
 	flags.Lookup("confirm").NoOptDefVal = "60s"
 	flags.BoolVar(&o.force, "force", false, "take over a table of the same name that svcctl did not write")
-	completeFlag(cmd, "output", "text", "json", "name")
+	completeFlag(cmd, "output", "text", "changes", "json", "name")
 	return cmd
 }
 
@@ -75,7 +75,7 @@ func newApplyCommand(c *cli) *cobra.Command {
 const maxConfirm = 24 * time.Hour
 
 func (c *cli) apply(ctx context.Context, o *applyOptions) error {
-	if err := checkFormat(o.output, "text", "json", "name"); err != nil {
+	if err := checkFormat(o.output, "text", "changes", "json", "name"); err != nil {
 		return err
 	}
 	if o.confirm != 0 && (o.confirm < time.Second || o.confirm > maxConfirm) {
@@ -116,6 +116,7 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 	}
 	if err == nil && !o.dryRun {
 		c.saveDecoded(&o.input)
+		c.env.notify("applied %s at generation %d", count(len(in.model.Services), "service", "services"), out.generation)
 	}
 	if err == nil && o.detailedExitCode && out.changed() {
 		return errDifferent

@@ -86,6 +86,7 @@ func report(env *environment, err *exitError) {
 	if err.err == nil {
 		return
 	}
+	env.notify("error: %v", err.err)
 	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
 		_, _ = fmt.Fprintf(env.stderr, "error: %s\n", printable(line))
 	}

@@ -205,6 +205,7 @@ func (c *cli) printOutcome(o *outcome, format string) error {
 	}
 	for _, r := range o.results {
 		switch {
+		case format == "changes" && r.Action == unchanged:
 		case format == "name":
 			c.printf("service/%s\n", r.Name)
 		case o.dryRun:
