@@ -98,7 +98,27 @@ func mountInterfaces() error {
 			return err
 		}
 	}
+	if err := nameBoot(); err != nil {
+		return err
+	}
 	return makeDevices(filepath.Join(rootDir, "dev"))
+}
+
+// nameBoot gives the boot an id of its own, by which the journal and svcctl tell one boot from the next. The kernel's is that of
+// the machine that the test runs on.
+func nameBoot() error {
+	id, err := os.ReadFile("/proc/sys/kernel/random/uuid")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(rootDir, "run/boot_id")
+	if err := os.WriteFile(file, id, 0o444); err != nil {
+		return err
+	}
+	if err := bind(file, filepath.Join(rootDir, "proc/sys/kernel/random/boot_id")); err != nil {
+		return err
+	}
+	return os.Remove(file)
 }
 
 // makeDevices fills /dev with what a container has.

@@ -63,9 +63,17 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-// boot boots the machine in a network namespace that has no rules.
+// boot boots the machine, and as on any machine no rules are there before. The network stays what it is from one boot to the
+// next.
 func (h *host) boot() {
 	h.t.Helper()
+	if h.lab != nil {
+		if _, err := h.lab.Node.Run(h.t.Context(), "", "nft", "flush", "ruleset"); err != nil {
+			h.t.Fatal(err)
+		}
+		h.MustBoot(h.t, bootlab.Options{Network: h.lab.Node.Path()})
+		return
+	}
 	h.lab = netlab.Start(h.t, netlab.Options{Pods: 2})
 	for _, pod := range h.lab.Pods {
 		if err := pod.Serve(h.t.Context(), netlab.TCP, netip.AddrPortFrom(pod.Addr4, 8080)); err != nil {
