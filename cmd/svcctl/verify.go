@@ -85,7 +85,6 @@ func (c *cli) verify(ctx context.Context, o *verifyOptions) error {
 	switch {
 	case repaired:
 		c.notef("repaired: %s", count(len(found), "difference", "differences"))
-		c.env.notify("repaired %s at generation %d", count(len(found), "difference", "differences"), ch.generation)
 		record.Generation = ch.generation
 		return errors.Join(err, store.Amend(record))
 	case err == nil && len(found) > 0:
