@@ -123,7 +123,15 @@ func (h *host) journal(unit string) string {
 // until waits for something that happens by itself.
 func (h *host) until(what string, met func() bool) {
 	h.t.Helper()
-	if err := netlab.Until(h.t.Context(), patience, met); err != nil {
+	// Asking takes processes, and the machine is to get on with its work.
+	patiently := func() bool {
+		ok := met()
+		if !ok {
+			time.Sleep(50 * time.Millisecond)
+		}
+		return ok
+	}
+	if err := netlab.Until(h.t.Context(), patience, patiently); err != nil {
 		h.t.Fatalf("%s: %v", what, err)
 	}
 }

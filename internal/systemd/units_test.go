@@ -95,7 +95,7 @@ func (h *host) inOrder(events ...string) {
 	}
 }
 
-// From boot to boot: what is in the directory is in force, and follows it.
+// What is in the directory is in force from boot on, and is followed.
 func TestUnits(t *testing.T) {
 	t.Parallel()
 	h := newHostWithUnits(t)
@@ -165,6 +165,14 @@ func TestUnits(t *testing.T) {
 	h.until("the files are gone and so are the services", func() bool {
 		return h.run("svcctl", "get", "services", "-o", "name") == "service/web"
 	})
+}
+
+// Subdirectories are followed however they come, at once and after a reboot.
+func TestSubdirectories(t *testing.T) {
+	t.Parallel()
+	h := newHostWithUnits(t)
+	h.enable("nftables.service", "svcctl.service")
+	h.boot()
 	h.settled()
 
 	// A directory that is made, a file in it, a change of that, and a directory below it with an odd name.
@@ -193,15 +201,25 @@ func TestUnits(t *testing.T) {
 	}
 	h.write(manifestsDir+"/sub/a b-$c/web.yaml", manifests(2))
 	h.becomes("pod-2", "in a subdirectory, after a reboot")
-	h.settled()
+}
 
-	// Stopped, the rules stay, and nobody follows the files.
+// Stopped, the rules stay, and nobody follows the files.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	h := newHostWithUnits(t)
+	h.write(manifestsDir+"/sub/web.yaml", manifests(2))
+	if err := os.Remove(h.Path(manifestsDir + "/web.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	h.enable("nftables.service", "svcctl.service")
+	h.boot()
+	h.settled()
 	h.run("systemctl", "stop", "svcctl.service")
 	h.leads("pod-2")
 	if got := h.run("systemctl", "list-units", "svcctl*", "--state=active,activating", "--plain", "--no-legend"); got != "" {
 		t.Errorf("svcctl.service is stopped, and there is %s", got)
 	}
-	h.write(manifestsDir+"/sub/a b-$c/web.yaml", manifests(1))
+	h.write(manifestsDir+"/sub/web.yaml", manifests(1))
 	time.Sleep(time.Second)
 	if got := h.active("svcctl.service"); got != "inactive" {
 		t.Errorf("stopped, and %s", got)
