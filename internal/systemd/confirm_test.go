@@ -88,23 +88,27 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
-// A reboot ends the waiting, for the timer does not outlive it, and neither do the rules: nobody is refused to apply then.
+// A reboot ends the waiting, for the timer does not outlive it, and neither do the rules: the apply at boot is not refused as
+// every other one was before.
 func TestConfirmAndReboot(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.write("/root/one.yaml", manifests(1))
+	h := newHostWithUnits(t)
 	h.write("/root/two.yaml", manifests(2))
+	h.enable("svcctl.service")
 	h.boot()
-	h.run("svcctl", "apply", "-f", "/root/one.yaml")
 	h.run("svcctl", "apply", "-f", "/root/two.yaml", "--confirm=1h")
-	if got := h.fails("svcctl", "apply", "-f", "/root/one.yaml"); !strings.Contains(got, "error: a change waits to be confirmed until ") {
-		t.Errorf("another apply says %s", got)
+	h.leads("pod-2")
+	h.fails("systemctl", "reload", "svcctl.service")
+	if got := h.journal("svcctl.service"); !strings.Contains(got, "error: a change waits to be confirmed until ") {
+		t.Errorf("the journal says\n%s", got)
 	}
 	if err := h.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	h.boot()
-	h.run("svcctl", "apply", "-f", "/root/one.yaml")
+	if got := h.active("svcctl.service"); got != "active" {
+		t.Errorf("svcctl.service is %s", got)
+	}
 	h.leads("pod-1")
 	if got := h.fails("svcctl", "confirm"); !strings.Contains(got, "error: nothing waits to be confirmed") {
 		t.Errorf("confirm says %s", got)
