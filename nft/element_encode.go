@@ -37,6 +37,21 @@ func (sh *shape) elementSize(e *graph.Element, withData bool) int {
 	return n
 }
 
+// listSize gives what the elements of a list take together. All are as long as the first, but for the names of chains and
+// the ends of ranges in a tree.
+func (sh *shape) listSize(l graph.Elements, withData bool) int {
+	n := 0
+	for i := range l.Len() {
+		e := l.At(i)
+		size := sh.elementSize(&e, withData)
+		if !sh.tree() && !(withData && sh.verdict) {
+			return size * l.Len()
+		}
+		n += size
+	}
+	return n
+}
+
 // appendElement adds an element to a list of elements: the key, and with withData what the map holds for it.
 func (sh *shape) appendElement(b []byte, e *graph.Element, withData bool) []byte {
 	first, last := sh.bounds(&e.Key)

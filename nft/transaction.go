@@ -30,12 +30,7 @@ func planSize(p *plan.Plan) int {
 	for i := range p.Tables {
 		for _, c := range p.Tables[i].Elements {
 			sh := shapeOf(p.Tables[i].Family, c.Set)
-			for e := range c.Del.All() {
-				n += sh.elementSize(&e, false)
-			}
-			for e := range c.Add.All() {
-				n += sh.elementSize(&e, true)
-			}
+			n += sh.listSize(c.Del, false) + sh.listSize(c.Add, true)
 		}
 		for _, k := range p.Tables[i].Keep {
 			sh := shapeOf(p.Tables[i].Family, k.Set)
