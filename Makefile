@@ -49,7 +49,7 @@ golden: ## Write golden/want anew; read the difference line by line before commi
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run the linters
-	$(GOLANGCI_LINT) run ./...
+	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 
 $(GOLANGCI_LINT):
 	mkdir -p $(TOOLS)
