@@ -44,7 +44,7 @@ func (sh *shape) listSize(l graph.Elements, withData bool) int {
 	for i := range l.Len() {
 		e := l.At(i)
 		size := sh.elementSize(&e, withData)
-		if !sh.tree() && !(withData && sh.verdict) {
+		if !sh.tree() && (!withData || !sh.verdict) {
 			return size * l.Len()
 		}
 		n += size

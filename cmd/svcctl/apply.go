@@ -89,8 +89,15 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 		return err
 	}
 	o.input.held, o.input.keepDecoded = heldBy(known), !o.dryRun
+	sources, err := c.readSources(ctx, &o.input)
+	if err != nil {
+		return err
+	}
+	if out, err := c.applyAsBefore(ctx, o, store, known, sources); out != nil || err != nil {
+		return c.concludeApply(o, out, err)
+	}
 	applied := c.recall(store, known)
-	in, err := c.load(ctx, &o.input, func(b *manifest.Bundle) (*manifest.Bundle, error) {
+	in, err := c.understand(sources, &o.input, func(b *manifest.Bundle) (*manifest.Bundle, error) {
 		switch {
 		case len(b.Services) == 0:
 			return nil, inputError("no services in the input: \"svcctl delete --all\" removes everything")
@@ -108,15 +115,24 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 		merged: !o.prune,
 	}
 	out, err := a.carryOut(ctx)
+	err = c.concludeApply(o, out, err)
+	done := err == nil || errors.Is(err, errDifferent)
+	if a.pending != nil && done {
+		c.notef("the change is undone at %s, unless \"svcctl confirm\" comes before", a.pending.Deadline.Format(time.RFC3339))
+	}
+	if done && !o.dryRun {
+		c.saveDecoded(&o.input)
+	}
+	return err
+}
+
+// concludeApply tells what came of an apply.
+func (c *cli) concludeApply(o *applyOptions, out *outcome, err error) error {
 	if out != nil {
 		err = errors.Join(c.printOutcome(out, o.output), err)
 	}
-	if a.pending != nil && err == nil {
-		c.notef("the change is undone at %s, unless \"svcctl confirm\" comes before", a.pending.Deadline.Format(time.RFC3339))
-	}
 	if err == nil && !o.dryRun {
-		c.saveDecoded(&o.input)
-		c.env.notify("applied %s at generation %d", count(len(in.model.Services), "service", "services"), out.generation)
+		c.env.notify("applied %s at generation %d", count(out.served(), "service", "services"), out.generation)
 	}
 	if err == nil && o.detailedExitCode && out.changed() {
 		return errDifferent

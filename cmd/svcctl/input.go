@@ -60,6 +60,7 @@ type input struct {
 	// allocated has what the Services do not say themselves.
 	allocated *allocate.Result
 	model     *resolve.Model
+	clean     bool // there was nothing to say about it
 }
 
 // changer changes a bundle, or refuses it.
@@ -68,19 +69,25 @@ type changer func(*manifest.Bundle) (*manifest.Bundle, error)
 // load reads, decodes, completes and resolves what -f names. Whatever is wrong with the input is written to standard error, all of
 // it, and gives one error. change, if not nil, changes the bundle before it is completed.
 func (c *cli) load(ctx context.Context, f *inputFlags, change changer) (*input, error) {
+	c.useDecoded(f)
+	go f.decoded() // which takes as long as reading the sources
+	sources, err := c.readSources(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return c.understand(sources, f, change)
+}
+
+// readSources reads what -f names.
+func (c *cli) readSources(ctx context.Context, f *inputFlags) ([]manifest.Source, error) {
 	if len(f.paths) == 0 {
 		return nil, inputError("must specify what to read with -f")
 	}
-	c.useDecoded(f)
-	go f.decoded() // which takes as long as reading the sources
 	sources, err := source.Read(ctx, f.paths, source.Options{Stdin: c.env.stdin, Recursive: f.recursive})
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, err
-		}
-		return nil, &exitError{exitInput, err}
+	if err != nil && ctx.Err() == nil {
+		err = &exitError{exitInput, err}
 	}
-	return c.understand(sources, f, change)
+	return sources, err
 }
 
 // understand decodes sources, gives the Services the addresses they lack, and resolves the result.
@@ -106,6 +113,7 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 		meant, _ = meant.Split()
 	}
 	found = append(append(found, lacking...), meant...)
+	in.clean = len(found) == 0 && len(in.bundle.Skipped) == 0
 	if !f.quiet && !f.strict {
 		c.noteSkipped(in.bundle.Skipped)
 	}

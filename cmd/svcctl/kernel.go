@@ -26,6 +26,7 @@ type target struct {
 	thorough bool     // all elements are read, whatever is expected
 	foreign  []string // what was found in our tables that no change of parts removes
 	warned   bool     // about a kernel that has something else
+	quiet    bool     // nothing is said about it
 }
 
 // committer carries out plans: an [nft.Conn].
@@ -193,7 +194,7 @@ func (t *target) plan(ctx context.Context, decide planner) (*change, error) {
 	if err != nil {
 		return nil, err
 	}
-	if obs.difference != "" && !t.warned {
+	if obs.difference != "" && !t.warned && !t.quiet {
 		t.warned = true
 		t.cli.notef("warning: the kernel does not have what was applied: %s", obs.difference)
 	}

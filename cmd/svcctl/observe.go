@@ -77,7 +77,7 @@ func (t *target) observe(ctx context.Context) (*observation, error) {
 	}
 	t.cli.log.Debug("surveyed the kernel", "generation", st.Generation, "tables", len(st.Ruleset.Tables))
 	for _, what := range st.Unknown {
-		if t.thorough {
+		if t.thorough || t.quiet {
 			break // it is about to be named
 		}
 		t.cli.log.Warn("not of svcctl's making", "what", what)

@@ -45,6 +45,17 @@ func (o *outcome) changed() bool {
 	return !o.plan.Empty() || slices.ContainsFunc(o.results, func(r result) bool { return r.Action != unchanged })
 }
 
+// served gives how many Services are applied now.
+func (o *outcome) served() int {
+	n := 0
+	for _, r := range o.results {
+		if r.Action != pruned {
+			n++
+		}
+	}
+	return n
+}
+
 // results says what happens to every Service.
 //
 // The record, where there is one, knows which Services there were and what they said, and so also knows of those that the

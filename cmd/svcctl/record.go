@@ -146,13 +146,17 @@ func (a *application) record(ch *change, applied *graph.Ruleset) error {
 		Config:      a.cli.config.Digest(),
 		Services:    a.digests(),
 		Allocations: a.in.allocated.Held(),
+		Clean:       a.in.clean && !a.merged,
+	}
+	if build, err := buildID(); err == nil {
+		r.Build = build
 	}
 	if err := a.cli.stamp(r, ch); err != nil {
 		return err
 	}
 	content := state.NewContent(a.manifests(), applied)
 	if ch.plan.Empty() && sameRecord(a.known, r, content) && a.store.Complete(a.known) {
-		return nil
+		return a.amend(r)
 	}
 	if err := a.store.Save(r, content); err != nil {
 		// An old record would be taken for the truth by the next command.
@@ -160,6 +164,16 @@ func (a *application) record(ch *change, applied *graph.Ruleset) error {
 			errors.Join(err, a.store.Remove()))
 	}
 	return nil
+}
+
+// amend notes in the record that it is also what this build makes of the input.
+func (a *application) amend(now *state.Record) error {
+	if a.known.Build == now.Build && a.known.Clean == now.Clean {
+		return nil
+	}
+	r := *a.known
+	r.Build, r.Clean = now.Build, now.Clean
+	return a.store.Amend(&r)
 }
 
 // sources gives the manifests to record: as they were read, unless they had documents of other kinds in them, which may be
@@ -174,7 +188,7 @@ func (a *application) sources() []manifest.Source {
 // sameRecord reports whether two records are of the same thing applied in the same place.
 func sameRecord(a, b *state.Record, content *state.Content) bool {
 	return a != nil && a.Namespace == b.Namespace && a.Config == b.Config && maps.Equal(a.Services, b.Services) &&
-		content.SameManifests(a)
+		content.SameAs(a)
 }
 
 // serviceKey is how the record names a Service.

@@ -31,6 +31,9 @@ func NameManifests(sources []manifest.Source) *Manifests {
 	return m
 }
 
+// SameAs reports whether a record is of the same manifests.
+func (m *Manifests) SameAs(r *Record) bool { return slices.Equal(m.refs, r.Sources) }
+
 // Content is the large parts of a record.
 type Content struct {
 	*Manifests
@@ -39,9 +42,6 @@ type Content struct {
 
 // NewContent makes the content of a record of the manifests and of what they compiled to.
 func NewContent(m *Manifests, rs *graph.Ruleset) *Content { return &Content{m, rs} }
-
-// SameManifests reports whether a record is of the same manifests.
-func (c *Content) SameManifests(r *Record) bool { return slices.Equal(c.refs, r.Sources) }
 
 // Save makes a record, with its content, the one of what is applied, and keeps the one before it in the history. It fills in
 // the serial number and the names of the parts. After a crash at any moment the record is either the one or the other, and

@@ -36,6 +36,10 @@ type Record struct {
 	Files      []string  `json:"files"`              // the arguments of -f
 	// Config is a digest of the configuration that shaped the ruleset.
 	Config string `json:"config"`
+	// Build is the build of svcctl that made the ruleset of the manifests, "" for not known.
+	Build string `json:"build,omitempty"`
+	// Clean says that there was nothing to say about the manifests, neither a warning nor a document that was passed over.
+	Clean bool `json:"clean,omitempty"`
 	// Services has a digest of each applied Service with its endpoints, by "namespace/name".
 	Services map[string]string `json:"-"`
 	// Allocations has what was allocated to Services that do not say it themselves: the next apply leaves it to them.

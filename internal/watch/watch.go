@@ -11,8 +11,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -106,20 +108,37 @@ func (w *Watcher) refresh() error {
 	if err != nil {
 		return fmt.Errorf("watching files: %w", err)
 	}
-	s := survey{recursive: w.recursive, interests: map[string]*interest{}}
-	for _, p := range w.paths {
-		s.path(p, 0)
-	}
-	for dir, in := range s.interests {
-		// An ancestor that may not be read cannot be watched either, and need not be.
-		if err := notify.Add(dir); err != nil && in.everything {
-			return errors.Join(fmt.Errorf("watching the directory %s: %w", dir, err), notify.Close())
-		}
+	interests, err := w.watch(notify)
+	if err != nil {
+		return errors.Join(err, notify.Close())
 	}
 	old := w.notify
-	w.notify, w.interests = notify, s.interests
+	w.notify, w.interests = notify, interests
 	if old != nil {
 		return old.Close()
 	}
 	return nil
+}
+
+// watch adds the directories to watch. A directory that is made after one has looked and before its parent is watched would
+// go unnoticed, so one looks again until there is nothing new.
+func (w *Watcher) watch(notify *fsnotify.Watcher) (map[string]*interest, error) {
+	var last map[string]*interest
+	for {
+		s := survey{recursive: w.recursive, interests: map[string]*interest{}}
+		for _, p := range w.paths {
+			s.path(p, 0)
+		}
+		if reflect.DeepEqual(s.interests, last) {
+			return last, nil
+		}
+		for dir, in := range s.interests {
+			// An ancestor that may not be read cannot be watched either, and need not be. What is gone by now is not found
+			// by the next look.
+			if err := notify.Add(dir); err != nil && in.everything && !errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("watching the directory %s: %w", dir, err)
+			}
+		}
+		last = s.interests
+	}
 }
