@@ -37,6 +37,8 @@ type Config struct {
 	MasqueradeAll bool
 	// AffinityMapSize is the largest number of clients remembered per family.
 	AffinityMapSize uint32
+	// Counters makes the program count connections by service address and endpoint, and what it refuses and drops.
+	Counters bool
 }
 
 // Pass is one step of the compilation. Every pass may rely on what the passes before it did.
@@ -59,6 +61,7 @@ var passes = []Pass{
 	{"hairpin", "endpoints that reach themselves through their own service", fillHairpin},
 	{"no-endpoints", "what is refused and what is dropped for want of a usable endpoint", addNoEndpoints},
 	{"source-ranges", "which sources may use a load-balancer address", fillSourceRanges},
+	{"counters", "what is counted, and the chain that counts connections", addCounters},
 	{"hooks", "the base chains, and the chains that look packets up", addHooks},
 	{"sizes", "room in every static map, so that the kernel picks its fastest one", setSizes},
 	{"digest", "an empty chain whose name tells what the table holds", addDigest},

@@ -28,7 +28,11 @@ func (st *state) addLookupChains(fs *familyState) {
 		rule(graph.LookupVerdict{X: serviceKey, Map: graph.ServicesMap}),
 		rule(local, served, graph.LookupVerdict{X: nodePortKey(f), Map: graph.ServicesMap}))
 
-	st.addChain(fs, chainLearn, nil, nil, originalLookups(f, mapAffinityTimeouts)...)
+	learn := originalLookups(f, mapAffinityTimeouts)
+	if st.cfg.Counters {
+		learn = append([]graph.Rule{rule(jumpTo(chainCount))}, learn...)
+	}
+	st.addChain(fs, chainLearn, nil, nil, learn...)
 
 	// Learning comes first: a verdict of NAT ends the chain, and a client that is masqueraded would never be learnt.
 	st.addChain(fs, chainTranslated, nil, nil, append([]graph.Rule{
@@ -36,18 +40,18 @@ func (st *state) addLookupChains(fs *familyState) {
 		rule(graph.MatchSet{X: graph.Concat{graph.SourceAddr, graph.DestAddr}, Set: setHairpin}, graph.Masquerade{}),
 	}, originalLookups(f, mapMasqueradeServices)...)...)
 
-	st.addChain(fs, chainSourceCheck, nil, nil, rule(
+	st.addChain(fs, chainSourceCheck, nil, nil, rule(append([]graph.Stmt{
 		graph.MatchSet{X: serviceKey, Set: setRestrictedServices},
 		graph.MatchSet{
 			X:   graph.Concat{graph.DestAddr, graph.L4Proto{}, graph.DestPort, graph.SourceAddr},
 			Not: true, Set: setSourceRanges,
 		},
-		drop()))
+	}, st.counted(drop())...)...))
 
 	st.addChain(fs, chainUnserved, nil, nil,
 		rule(graph.LookupVerdict{X: serviceKey, Map: graph.NoEndpointsMap}),
-		rule(graph.MatchSet{X: graph.DestAddr, Set: setClusterIPs}, goTo(chainRejectNew)),
-		rule(graph.MatchSet{X: graph.DestAddr, Set: setServiceCIDRs}, drop()))
+		rule(append([]graph.Stmt{graph.MatchSet{X: graph.DestAddr, Set: setClusterIPs}}, st.counted(goTo(chainRejectNew))...)...),
+		rule(append([]graph.Stmt{graph.MatchSet{X: graph.DestAddr, Set: setServiceCIDRs}}, st.counted(drop())...)...))
 }
 
 // originalLookups look a translated connection up by where it was first sent to: as an address, then as a node port.

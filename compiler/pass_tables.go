@@ -3,7 +3,8 @@ package compiler
 import "github.com/svcctl/svcctl/compiler/graph"
 
 // addTables makes the tables and declares every set and map of the program. They are all there whether or not anything
-// uses them: a program that never changes shape is a program whose rules never have to be replaced.
+// uses them: a program that never changes shape is a program whose rules never have to be replaced. Only those that count
+// are there where something is to be counted.
 func addTables(st *state) {
 	var (
 		address       = []graph.Field{graph.AddrField}
@@ -13,6 +14,7 @@ func addTables(st *state) {
 		pair          = []graph.Field{graph.AddrField, graph.AddrField}
 		serviceSource = []graph.Field{graph.AddrField, graph.ProtoField, graph.PortField, graph.AddrField}
 		endpoint      = []graph.Field{graph.AddrField, graph.PortField}
+		connection    = []graph.Field{graph.AddrField, graph.ProtoField, graph.PortField, graph.AddrField, graph.PortField}
 		verdict       = []graph.Field{graph.VerdictField}
 	)
 	for _, fs := range st.families {
@@ -32,11 +34,16 @@ func addTables(st *state) {
 				{Name: mapAffinityTimeouts, Key: service, Data: verdict},
 				{Name: mapMasqueradeServices, Key: service, Data: verdict},
 				{Name: setHairpin, Key: pair},
-				{Name: graph.NoEndpointsMap, Key: service, Data: verdict},
+				{Name: graph.NoEndpointsMap, Key: service, Data: verdict, Counter: st.cfg.Counters},
 				{Name: setRestrictedServices, Key: service},
 				{Name: setSourceRanges, Key: serviceSource, Interval: true},
 				{Name: setClusterIPs, Key: address},
 			},
+		}
+		if st.cfg.Counters {
+			fs.table.Sets = append(fs.table.Sets,
+				&graph.Set{Name: graph.ServiceConnectionsSet, Key: service, Counter: true},
+				&graph.Set{Name: graph.EndpointConnectionsSet, Key: connection, Counter: true})
 		}
 		for _, s := range fs.table.Sets {
 			s.Pass = st.pass

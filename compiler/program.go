@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,19 +12,20 @@ import (
 // changes the interface.
 const (
 	setClusterCIDRs        = graph.ClusterCIDRsSet
-	setServiceCIDRs        = "service-cidrs"
+	setServiceCIDRs        = graph.ServiceCIDRsSet
 	mapAffinityTimeouts    = "affinity-timeouts"
 	mapMasqueradeServices  = "masquerade-services"
 	setHairpin             = "hairpin"
 	setRestrictedServices  = "restricted-services"
-	setSourceRanges        = "source-ranges"
-	setClusterIPs          = "cluster-ips"
+	setSourceRanges        = graph.SourceRangesSet
+	setClusterIPs          = graph.ClusterIPsSet
 	chainMasqAlways        = "masquerade-always"
 	chainMasqOffCluster    = "masquerade-off-cluster"
 	chainMasqNodeLocal     = "masquerade-node-local"
 	chainRejectNew         = "reject-new"
 	chainDispatch          = "dispatch"
 	chainLearn             = "learn"
+	chainCount             = "count"
 	chainTranslated        = "translated"
 	chainSourceCheck       = "source-check"
 	chainUnserved          = "unserved"
@@ -57,6 +59,11 @@ var (
 		graph.CtOriginalSource, graph.CtOriginalDest, graph.L4Proto{}, graph.CtOriginalDestPort,
 	}
 )
+
+// withEndpoint is the key of a translated connection together with where it was sent.
+func withEndpoint(key graph.Concat) graph.Concat {
+	return append(slices.Clip(key), graph.DestAddr, graph.DestPort)
+}
 
 // anyAddress masks an address away: node ports are stored under the unspecified address and looked up by it, so that one
 // map serves them and all other service addresses.

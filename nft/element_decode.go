@@ -17,6 +17,9 @@ type elementReader struct {
 	shape
 	elements graph.Elements
 	timeout  bool             // the set has timeouts
+	counter  bool             // its elements count
+	counts   []ElementCount   // what they counted, where that is wanted
+	counting bool             // it is
 	lives    []graph.Lifetime // of the elements, by place, where the set has timeouts
 	ranges   []graph.Element  // of a tree, in place of elements: their ends come later
 	ends     []netip.Addr     // of ranges in a tree: the addresses after their last
@@ -29,6 +32,7 @@ func newElementReader(f graph.Family, s *graph.Set, count int) *elementReader {
 		shape:    shapeOf(f, s),
 		elements: graph.MakeElements(f, s, max(count, 0)),
 		timeout:  s.Timeout,
+		counter:  s.Counter,
 		chains:   make(map[string]string),
 	}
 }
@@ -45,7 +49,8 @@ func (r *elementReader) read(b []byte) {
 func (r *elementReader) readElement(b []byte) (ok bool) {
 	var a [nftaSetElemKeyEnd + 2][]byte // and NFTA_SET_ELEM_EXPRESSIONS
 	parseAttrs(b, a[:])
-	if a[unix.NFTA_SET_ELEM_EXPR] != nil || a[nftaSetElemKeyEnd+1] != nil || a[unix.NFTA_SET_ELEM_OBJREF] != nil {
+	expr := a[unix.NFTA_SET_ELEM_EXPR]
+	if (expr != nil) != r.counter || r.counter && !isCounter(expr) || a[nftaSetElemKeyEnd+1] != nil || a[unix.NFTA_SET_ELEM_OBJREF] != nil {
 		return false
 	}
 	var e graph.Element
@@ -62,6 +67,10 @@ func (r *elementReader) readElement(b []byte) (ok bool) {
 	}
 	if !r.readData(a[unix.NFTA_SET_ELEM_DATA], &e.Data) {
 		return false
+	}
+	if r.counting {
+		r.counts = append(r.counts, ElementCount{e.Key, e.Data, countOf(expr)})
+		return true
 	}
 	if r.tree() {
 		r.ranges = append(r.ranges, e)
@@ -86,6 +95,7 @@ func (r *elementReader) readKey(b []byte, k *graph.Key) (ok bool) {
 	if len(b) == 0 || len(b) != r.keyLen {
 		return false
 	}
+	ports := 0
 	for _, field := range r.key {
 		_, n := fieldType(r.family, field)
 		v := b[:n]
@@ -101,7 +111,11 @@ func (r *elementReader) readKey(b []byte, k *graph.Key) (ok bool) {
 				return false
 			}
 		case graph.PortField:
-			k.Port = binary.BigEndian.Uint16(v)
+			if ports++; ports == 1 {
+				k.Port = binary.BigEndian.Uint16(v)
+			} else {
+				k.PeerPort = binary.BigEndian.Uint16(v)
+			}
 		case graph.SlotField:
 			k.Slot = hostU32(v)
 		case graph.VerdictField:

@@ -102,7 +102,7 @@ func (sh *shape) appendExpiring(b []byte, e *graph.Element, l graph.Lifetime) []
 func (sh *shape) appendKey(b []byte, typ uint16, k *graph.Key, ranged netip.Addr) []byte {
 	b = appendAttrHeader(b, typ|attrNested, attrHeader+align4(sh.keyLen))
 	b = appendAttrHeader(b, unix.NFTA_DATA_VALUE, sh.keyLen)
-	addr := k.Addr
+	addr, port := k.Addr, k.Port
 	for i, field := range sh.key {
 		switch field {
 		case graph.AddrField:
@@ -114,7 +114,8 @@ func (sh *shape) appendKey(b []byte, typ uint16, k *graph.Key, ranged netip.Addr
 		case graph.ProtoField:
 			b = append(b, protoNumber(k.Proto), 0, 0, 0)
 		case graph.PortField:
-			b = append(binary.BigEndian.AppendUint16(b, k.Port), 0, 0)
+			b = append(binary.BigEndian.AppendUint16(b, port), 0, 0)
+			port = k.PeerPort
 		case graph.SlotField:
 			b = binary.NativeEndian.AppendUint32(b, k.Slot)
 		case graph.VerdictField:

@@ -86,7 +86,7 @@ func holdsKey(fields []graph.Field) bool {
 	for _, field := range fields {
 		count[field]++
 	}
-	return count[graph.AddrField] <= 2 && count[graph.ProtoField] <= 1 && count[graph.PortField] <= 1 &&
+	return count[graph.AddrField] <= 2 && count[graph.ProtoField] <= 1 && count[graph.PortField] <= 2 &&
 		count[graph.SlotField] <= 1 && count[graph.VerdictField] == 0
 }
 
@@ -135,6 +135,9 @@ func appendSet(b []byte, f graph.Family, table string, s *graph.Set, id uint32) 
 	}
 	b = appendU32(b, unix.NFTA_SET_ID, id)
 	b = appendSetDescription(b, f, s)
+	if s.Counter {
+		b = appendCounter(b, nftaSetExpr)
+	}
 	if u := setUserdata(f, s); u != nil {
 		b = appendBytes(b, unix.NFTA_SET_USERDATA, u)
 	}
@@ -202,7 +205,7 @@ func decodeSet(f graph.Family, b []byte) setInfo {
 func decodeSetShape(f graph.Family, a [][]byte, s *graph.Set) error {
 	for _, t := range [...]int{
 		unix.NFTA_SET_TIMEOUT, unix.NFTA_SET_GC_INTERVAL, unix.NFTA_SET_POLICY, unix.NFTA_SET_OBJ_TYPE,
-		nftaSetExpr, nftaSetExpressions,
+		nftaSetExpressions,
 	} {
 		if a[t] != nil {
 			return fmt.Errorf("it has an attribute (%d) that svcctl does not use", t)
@@ -223,6 +226,11 @@ func decodeSetShape(f graph.Family, a [][]byte, s *graph.Set) error {
 	s.Interval = flags&unix.NFT_SET_INTERVAL != 0
 	s.Dynamic = flags&unix.NFT_SET_EVAL != 0
 	s.Timeout = flags&unix.NFT_SET_TIMEOUT != 0
+	if expr := a[nftaSetExpr]; expr != nil {
+		if s.Counter = isCounter(expr); !s.Counter {
+			return errors.New("its elements do something that svcctl does not use")
+		}
+	}
 	s.Size = u32(firstAttr(a[unix.NFTA_SET_DESC], unix.NFTA_SET_DESC_SIZE))
 	if flags != setFlags(s) {
 		return fmt.Errorf("it has flags (%#x) that svcctl does not use", flags)

@@ -111,7 +111,7 @@ func setOf(s subject) string {
 // keyString gives a key as nft writes it: "10.96.0.1 . tcp . 80".
 func (sh *shape) keyString(k *graph.Key) string {
 	parts := make([]string, 0, len(sh.key))
-	addr := k.Addr
+	addr, port := k.Addr, k.Port
 	for i, field := range sh.key {
 		switch field {
 		case graph.AddrField:
@@ -124,7 +124,8 @@ func (sh *shape) keyString(k *graph.Key) string {
 		case graph.ProtoField:
 			parts = append(parts, k.Proto.String())
 		case graph.PortField:
-			parts = append(parts, strconv.Itoa(int(k.Port)))
+			parts = append(parts, strconv.Itoa(int(port)))
+			port = k.PeerPort
 		case graph.SlotField:
 			parts = append(parts, strconv.FormatUint(uint64(k.Slot), 10))
 		case graph.VerdictField:

@@ -92,6 +92,9 @@ func writeSetJSON(out *writer, t *graph.Table, s *graph.Set) {
 	if flags := setFlags(s); len(flags) > 0 {
 		out.str(`, "flags": ["`, strings.Join(flags, `", "`), `"]`)
 	}
+	if s.Counter {
+		out.str(`, "stmt": [{"counter": null}]`)
+	}
 	if s.Elements.Len() > 0 {
 		out.str(`, "elem": `)
 		writeElementsJSON(out, s)

@@ -22,7 +22,7 @@ func appendKeyJSON(b []byte, s *graph.Set, k *graph.Key) []byte {
 		b = append(b, `{"concat": [`...)
 	}
 	last := lastAddr(s)
-	addr := k.Addr
+	addr, port := k.Addr, k.Port
 	for i, f := range s.Key {
 		if i > 0 {
 			b = append(b, ", "...)
@@ -38,7 +38,8 @@ func appendKeyJSON(b []byte, s *graph.Set, k *graph.Key) []byte {
 		case graph.ProtoField:
 			b = append(append(append(b, '"'), k.Proto.String()...), '"')
 		case graph.PortField:
-			b = strconv.AppendUint(b, uint64(k.Port), 10)
+			b = strconv.AppendUint(b, uint64(port), 10)
+			port = k.PeerPort
 		case graph.SlotField:
 			b = strconv.AppendUint(b, uint64(k.Slot), 10)
 		case graph.VerdictField:

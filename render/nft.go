@@ -71,6 +71,9 @@ func setLines(f graph.Family, s *graph.Set) []string {
 	if s.Size > 0 {
 		lines = append(lines, "size "+strconv.FormatUint(uint64(s.Size), 10))
 	}
+	if s.Counter {
+		lines = append(lines, "counter")
+	}
 	if flags := setFlags(s); len(flags) > 0 {
 		lines = append(lines, "flags "+strings.Join(flags, ","))
 	}

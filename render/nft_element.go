@@ -19,7 +19,7 @@ func appendElement(b []byte, s *graph.Set, e *graph.Element) []byte {
 
 func appendKey(b []byte, s *graph.Set, k *graph.Key) []byte {
 	last := lastAddr(s)
-	addr := k.Addr
+	addr, port := k.Addr, k.Port
 	for i, f := range s.Key {
 		if i > 0 {
 			b = append(b, " . "...)
@@ -35,7 +35,8 @@ func appendKey(b []byte, s *graph.Set, k *graph.Key) []byte {
 		case graph.ProtoField:
 			b = append(b, k.Proto.String()...)
 		case graph.PortField:
-			b = strconv.AppendUint(b, uint64(k.Port), 10)
+			b = strconv.AppendUint(b, uint64(port), 10)
+			port = k.PeerPort
 		case graph.SlotField:
 			b = strconv.AppendUint(b, uint64(k.Slot), 10)
 		case graph.VerdictField:

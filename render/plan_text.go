@@ -179,6 +179,9 @@ func peerText(s *graph.Set, k *graph.Key) string {
 	if service, _ := serviceOf(s, k); service.Addr == k.Peer && s.Dynamic {
 		return k.Addr.String()
 	}
+	if k.PeerPort != 0 {
+		return netip.AddrPortFrom(k.Peer, k.PeerPort).String()
+	}
 	return string(appendRange(nil, k.Peer, k.RangeTo))
 }
 

@@ -89,7 +89,7 @@ func (c *checker) names() {
 }
 
 func (c *checker) setType(s *Set) {
-	addrs := 0
+	addrs, ports := 0, 0
 	for _, f := range s.Key {
 		if f == VerdictField {
 			c.errorf("set %s: a verdict is not a key", s.Name)
@@ -97,12 +97,19 @@ func (c *checker) setType(s *Set) {
 		if f == AddrField {
 			addrs++
 		}
+		if f == PortField {
+			ports++
+		}
 	}
 	switch {
 	case len(s.Key) == 0:
 		c.errorf("set %s: no key", s.Name)
 	case addrs > 2:
 		c.errorf("set %s: more than two addresses in a key", s.Name)
+	case ports > 2:
+		c.errorf("set %s: more than two ports in a key", s.Name)
+	case s.Counter && (s.Interval || s.Dynamic):
+		c.errorf("set %s: only the elements of static sets without intervals count", s.Name)
 	case s.Interval && s.Key[len(s.Key)-1] != AddrField:
 		c.errorf("set %s: an interval set ends in an address", s.Name)
 	case s.Dynamic && s.IsVerdictMap():

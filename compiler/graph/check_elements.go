@@ -95,7 +95,7 @@ func (c *elementChecker) element(i int) error {
 
 func (c *elementChecker) keyParts(k Key) bool {
 	var want Key // a part that is not zero has to be there
-	addrs := 0
+	addrs, ports := 0, 0
 	for _, f := range c.set.Key {
 		switch f {
 		case AddrField:
@@ -106,7 +106,11 @@ func (c *elementChecker) keyParts(k Key) bool {
 				return false
 			}
 		case PortField:
-			want.Port = k.Port
+			if ports++; ports == 1 {
+				want.Port = k.Port
+			} else {
+				want.PeerPort = k.PeerPort
+			}
 		case SlotField:
 			want.Slot = k.Slot
 		case VerdictField:

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// codecVersion is the version of the binary form. It changes with every change of the form or of the graph: what was
-// written by another version is refused, and whoever needs it finds out what it said in another way.
+// codecVersion is the version of the binary form. It changes with every change of the form or of the graph that makes other
+// bytes of a ruleset that could be written before: what was written by another version is refused, and whoever needs it
+// finds out what it said in another way. What is only added gets bits of its own, which older programs refuse.
 const codecVersion = 1
 
 // ErrEncoding says that bytes are not a ruleset in the binary form of this version.
@@ -106,7 +107,7 @@ func (e *encoder) declaration(s *Set) {
 			e.num(uint64(f))
 		}
 	}
-	e.bits(s.Interval, s.Dynamic, s.Timeout)
+	e.bits(s.Interval, s.Dynamic, s.Timeout, s.Counter)
 }
 
 // What of an element differs from the one before and is therefore written.
@@ -118,7 +119,8 @@ const (
 	codecDataAddr
 	codecDataPort
 	codecVerdict
-	codecAll = codecVerdict<<1 - 1
+	codecPeerPort
+	codecAll = codecPeerPort<<1 - 1
 )
 
 // begin starts the elements of another set.
@@ -156,6 +158,10 @@ func (e *encoder) element(x *Element) {
 	if x.Data.Verdict != e.last.Data.Verdict {
 		differs |= codecVerdict
 		e.verdict(x.Data.Verdict)
+	}
+	if x.Key.PeerPort != e.last.Key.PeerPort {
+		differs |= codecPeerPort
+		e.num(uint64(x.Key.PeerPort))
 	}
 	e.buf[at] = differs
 	e.last = *x

@@ -115,8 +115,8 @@ func (d *decoder) table() *Table {
 
 func (d *decoder) declaration() *Set {
 	s := &Set{Name: d.str(), Key: d.fields(), Data: d.fields()}
-	b := d.bits(3)
-	s.Interval, s.Dynamic, s.Timeout = b&1 != 0, b&2 != 0, b&4 != 0
+	b := d.bits(4)
+	s.Interval, s.Dynamic, s.Timeout, s.Counter = b&1 != 0, b&2 != 0, b&4 != 0, b&8 != 0
 	return s
 }
 
@@ -146,9 +146,6 @@ func (d *decoder) elements(f Family, s *Set) Elements {
 // element changes an element into the next one.
 func (d *decoder) element(e *Element) {
 	differs := d.take(1)[0]
-	if differs > codecAll {
-		d.fail()
-	}
 	e.Key.Slot = uint32(d.upTo(math.MaxUint32))
 	if differs&codecAddr != 0 {
 		e.Key.Addr = d.addr()
@@ -171,6 +168,9 @@ func (d *decoder) element(e *Element) {
 	}
 	if differs&codecVerdict != 0 {
 		e.Data.Verdict = d.verdict()
+	}
+	if differs&codecPeerPort != 0 {
+		e.Key.PeerPort = uint16(d.upTo(math.MaxUint16))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 type form struct {
 	addr, peer, rangeTo width
 	port, slot          bool // port with the protocol
+	peerPort            bool
 
 	to              width // the address of the data
 	toPort, verdict bool
@@ -106,14 +107,17 @@ func formOf(f Family, s *Set) form {
 		addr = sixth
 	}
 	var out form
+	port := false // the first one was there
 	for _, field := range s.Key {
 		switch {
 		case field == AddrField && out.addr == noAddr:
 			out.addr = addr
 		case field == AddrField:
 			out.peer = addr
+		case field == PortField && port:
+			out.peerPort = true
 		case field == ProtoField, field == PortField:
-			out.port = true
+			out.port, port = true, field == PortField
 		case field == SlotField:
 			out.slot = true
 		}
@@ -139,7 +143,7 @@ func formOf(f Family, s *Set) form {
 func formOfElement(e *Element) form {
 	return form{
 		addr: widthOf(e.Key.Addr), peer: widthOf(e.Key.Peer), rangeTo: widthOf(e.Key.RangeTo),
-		port: e.Key.Port != 0 || e.Key.Proto != 0, slot: e.Key.Slot != 0,
+		port: e.Key.Port != 0 || e.Key.Proto != 0, slot: e.Key.Slot != 0, peerPort: e.Key.PeerPort != 0,
 		to: widthOf(e.Data.Addr), toPort: e.Data.Port != 0, verdict: e.Data.Verdict != Verdict{},
 		origin: e.Owner != nil || !e.Pos.IsZero(),
 	}.counted()
@@ -157,7 +161,7 @@ func (f form) counted() form {
 	}
 	f.dataWords = uint8(f.to) + words(f.toPort, f.verdict)
 	f.port = f.port || f.addr == noAddr
-	f.keyWords = uint8(f.addr+f.peer+f.rangeTo) + words(f.port, f.slot)
+	f.keyWords = uint8(f.addr+f.peer+f.rangeTo) + words(f.port, f.slot, f.peerPort)
 	f.stride = f.keyWords + f.dataWords
 	if f.origin {
 		f.stride += 3
@@ -168,7 +172,7 @@ func (f form) counted() form {
 // fits reports whether an element can be written in the form.
 func (f *form) fits(e *Element) bool {
 	return f.stride > 0 && f.addr.fits(e.Key.Addr) && f.peer.fits(e.Key.Peer) && f.rangeTo.fits(e.Key.RangeTo) &&
-		(f.port || e.Key.Port == 0 && e.Key.Proto == 0) && (f.slot || e.Key.Slot == 0) &&
+		(f.port || e.Key.Port == 0 && e.Key.Proto == 0) && (f.slot || e.Key.Slot == 0) && (f.peerPort || e.Key.PeerPort == 0) &&
 		f.to.fits(e.Data.Addr) && (f.toPort || e.Data.Port == 0) && (f.verdict || e.Data.Verdict == Verdict{}) &&
 		(f.origin || e.Owner == nil && e.Pos.IsZero())
 }
@@ -178,7 +182,7 @@ func (f form) union(o form, empty bool) form {
 	if f.stride == 0 {
 		return o
 	}
-	o.port, o.slot = f.port || o.port, f.slot || o.slot
+	o.port, o.slot, o.peerPort = f.port || o.port, f.slot || o.slot, f.peerPort || o.peerPort
 	o.toPort, o.verdict, o.origin = f.toPort || o.toPort, f.verdict || o.verdict, f.origin || o.origin
 	if !empty {
 		o.addr, o.peer, o.rangeTo, o.to = f.addr.union(o.addr), f.peer.union(o.peer), f.rangeTo.union(o.rangeTo), f.to.union(o.to)
@@ -196,11 +200,15 @@ func (f *form) key(w []uint32) (k Key) {
 		k.Slot, w = w[0], w[1:]
 	}
 	k.Peer, w = getAddr(w, f.peer)
+	if f.peerPort {
+		k.PeerPort, w = uint16(w[0]), w[1:]
+	}
 	k.RangeTo, _ = getAddr(w, f.rangeTo)
 	return k
 }
 
 // sameKeys reports whether the keys of both forms are the same words.
 func (f *form) sameKeys(o *form) bool {
-	return f.addr == o.addr && f.port == o.port && f.slot == o.slot && f.peer == o.peer && f.rangeTo == o.rangeTo
+	return f.addr == o.addr && f.port == o.port && f.slot == o.slot && f.peer == o.peer && f.peerPort == o.peerPort &&
+		f.rangeTo == o.rangeTo
 }

@@ -192,6 +192,9 @@ func (l *Elements) Append(e Element) {
 		w = append(w, e.Key.Slot)
 	}
 	w = putAddr(w, e.Key.Peer, f.peer)
+	if f.peerPort {
+		w = append(w, uint32(e.Key.PeerPort))
+	}
 	w = putAddr(w, e.Key.RangeTo, f.rangeTo)
 	w = putAddr(w, e.Data.Addr, f.to)
 	if f.toPort {

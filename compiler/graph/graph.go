@@ -205,7 +205,7 @@ const (
 // Set is a set, or a map where Data is not empty.
 type Set struct {
 	Name string
-	Key  []Field // the concatenation that is looked up, at most two addresses
+	Key  []Field // the concatenation that is looked up, at most two addresses and two ports
 	Data []Field // nil: a set; {VerdictField}: a verdict map
 	// Interval says that the last address of each key is a range (the kernel's rbtree or pipapo).
 	Interval bool
@@ -213,6 +213,8 @@ type Set struct {
 	Dynamic bool
 	// Timeout says that elements may expire.
 	Timeout bool
+	// Counter says that every element counts the packets that find it. What it has counted is no part of a ruleset.
+	Counter bool
 	// Size is the largest number of elements, 0 for no limit. A static map with a size gets a plain hash, which fills
 	// 2.5 times as fast as the resizable one.
 	Size     uint32
@@ -245,12 +247,13 @@ type Element struct {
 // Key is the key of an element. Which of its parts mean something is said by the set's Key; the others are zero, so that
 // keys can be compared with ==.
 type Key struct {
-	Addr    netip.Addr // first AddrField
-	Proto   Proto
-	Port    uint16
-	Slot    uint32
-	Peer    netip.Addr // second AddrField
-	RangeTo netip.Addr // in an interval set: the last address of the range that the last AddrField begins
+	Addr     netip.Addr // first AddrField
+	Proto    Proto
+	Port     uint16
+	Slot     uint32
+	Peer     netip.Addr // second AddrField
+	PeerPort uint16     // second PortField
+	RangeTo  netip.Addr // in an interval set: the last address of the range that the last AddrField begins
 }
 
 // Data is what a map holds for a key: a verdict, or an address and port.

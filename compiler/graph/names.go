@@ -10,3 +10,12 @@ const (
 	ClusterCIDRsSet      = "cluster-cidrs"        // whose source addresses are pods'
 	NodePortAddressesSet = "node-port-addresses"  // those of the node's own addresses that have node ports
 )
+
+// The names by which stats tells apart what was counted.
+const (
+	ServiceConnectionsSet  = "service-connections"  // service address; counts the connections that came to an endpoint
+	EndpointConnectionsSet = "endpoint-connections" // service address and endpoint; counts the same, by endpoint
+	ClusterIPsSet          = "cluster-ips"          // ClusterIPs, whose unused ports are refused
+	ServiceCIDRsSet        = "service-cidrs"        // ranges whose unallocated addresses are dropped
+	SourceRangesSet        = "source-ranges"        // who may use a restricted service address
+)

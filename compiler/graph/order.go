@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Compare orders keys by address, protocol, port, slot, peer and range: the canonical order of elements.
+// Compare orders keys by address, protocol, port, slot, peer, its port and range: the canonical order of elements.
 func (k Key) Compare(o Key) int {
 	if c := k.Addr.Compare(o.Addr); c != 0 {
 		return c
 	}
 	return cmp.Or(cmp.Compare(k.Proto, o.Proto), cmp.Compare(k.Port, o.Port), cmp.Compare(k.Slot, o.Slot),
-		k.Peer.Compare(o.Peer), k.RangeTo.Compare(o.RangeTo))
+		k.Peer.Compare(o.Peer), cmp.Compare(k.PeerPort, o.PeerPort), k.RangeTo.Compare(o.RangeTo))
 }
 
 // Compare orders data by address, port and verdict.

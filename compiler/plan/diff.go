@@ -106,7 +106,7 @@ func tooSmall(was, want *graph.Set) bool {
 
 func sameType(a, b *graph.Set) bool {
 	return slices.Equal(a.Key, b.Key) && slices.Equal(a.Data, b.Data) &&
-		a.Interval == b.Interval && a.Dynamic == b.Dynamic && a.Timeout == b.Timeout
+		a.Interval == b.Interval && a.Dynamic == b.Dynamic && a.Timeout == b.Timeout && a.Counter == b.Counter
 }
 
 func update(was, want *graph.Table, own []netip.Addr, fixedSizes bool) TableChange {

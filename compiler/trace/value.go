@@ -39,7 +39,7 @@ func keysOf(s *graph.Set, p *packet, x graph.Expr) []graph.Key {
 	}
 	var key graph.Key
 	mod, offset := uint32(1), uint32(0)
-	addrs := 0
+	addrs, ports := 0, 0
 	for i, part := range parts {
 		switch s.Key[i] {
 		case graph.AddrField:
@@ -51,7 +51,11 @@ func keysOf(s *graph.Set, p *packet, x graph.Expr) []graph.Key {
 		case graph.ProtoField:
 			key.Proto = p.proto
 		case graph.PortField:
-			key.Port = p.port(part)
+			if ports++; ports == 1 {
+				key.Port = p.port(part)
+			} else {
+				key.PeerPort = p.port(part)
+			}
 		case graph.SlotField:
 			mod, offset = p.slots(part)
 		case graph.VerdictField:

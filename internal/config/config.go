@@ -35,6 +35,7 @@ type Config struct {
 	Zone              string
 	MasqueradeAll     bool
 	AffinityMapSize   uint32
+	Counters          bool
 }
 
 // Digest gives a digest of the settings that shape the ruleset: where it is the same, the same manifests give the same

@@ -142,7 +142,6 @@ func TestRefused(t *testing.T) {
 			`:1: unknown key "nodename"; the nearest known one is "nodeName"`,
 			`:2: unknown key "ClusterCIDR"; the nearest known one is "clusterCIDRs"`,
 		}},
-		{"key of a later issue's wish", "counters: true\n", []string{`:1: unknown key "counters"`}},
 		{"key twice", "zone: a\nzone: b\n", []string{`:2: the key "zone" is there twice, first on line 1`}},
 		{"not a mapping", "- zone\n", []string{":1: the configuration is a mapping"}},
 		{"not YAML", "zone: [\n", []string{"line 1"}},
@@ -155,6 +154,7 @@ nodeName: under_score
 zone: "-a"
 masqueradeAll: 1
 affinityMapSize: 0
+counters: 2
 table: "a b"
 netns: ..
 stateDir: ""
@@ -170,12 +170,13 @@ color: red
 			`:7: zone: "-a" is no zone`,
 			`:8: masqueradeAll: must be true or false, not "1"`,
 			`:9: affinityMapSize: must be a number`,
-			`:10: table: "a b" is no table name`,
-			`:11: netns: ".." is neither`,
-			`:12: stateDir: must not be empty`,
-			`:13: logLevel: "loud" is none of debug, info, warn, error`,
-			`:14: logFormat: "xml" is none of text, json`,
-			`:15: color: "red" is none of auto, always, never`,
+			`:10: counters: must be true or false, not "2"`,
+			`:11: table: "a b" is no table name`,
+			`:12: netns: ".." is neither`,
+			`:13: stateDir: must not be empty`,
+			`:14: logLevel: "loud" is none of debug, info, warn, error`,
+			`:15: logFormat: "xml" is none of text, json`,
+			`:16: color: "red" is none of auto, always, never`,
 		}},
 		{"numbers as names", "nodeName: 010\n", []string{`:1: nodeName: must be text, not 8; put it in quotes`}},
 		{"a mapping as a list", "clusterCIDRs: {a: b}\n", []string{`:1: clusterCIDRs: must be a list`}},
@@ -262,6 +263,7 @@ func TestDigest(t *testing.T) {
 		"zone: a\n":                         false,
 		"masqueradeAll: true\n":             false,
 		"affinityMapSize: 1\n":              false,
+		"counters: true\n":                  false,
 	} {
 		if got := load(t, content, nil).Digest() == base.Digest(); got != same {
 			t.Errorf("%q: same digest as the defaults: %v, want %v", content, got, same)

@@ -34,5 +34,6 @@ func (c Config) Compiler() compiler.Config {
 		NodePortAddresses: c.NodePortAddresses,
 		MasqueradeAll:     c.MasqueradeAll,
 		AffinityMapSize:   c.AffinityMapSize,
+		Counters:          c.Counters,
 	}
 }

@@ -165,18 +165,21 @@ func setNodePortRange(c *Config, v any) error {
 	return nil
 }
 
-func setMasqueradeAll(c *Config, v any) error {
-	switch v := v.(type) {
-	case bool:
-		c.MasqueradeAll = v
-		return nil
-	case string: // from the environment
-		if b, err := strconv.ParseBool(v); err == nil {
-			c.MasqueradeAll = b
+// truth makes the setter of a setting that is on or off.
+func truth(field func(*Config) *bool) func(*Config, any) error {
+	return func(c *Config, v any) error {
+		switch v := v.(type) {
+		case bool:
+			*field(c) = v
 			return nil
+		case string: // from the environment
+			if b, err := strconv.ParseBool(v); err == nil {
+				*field(c) = b
+				return nil
+			}
 		}
+		return fmt.Errorf("must be true or false, not %q", fmt.Sprint(v))
 	}
-	return fmt.Errorf("must be true or false, not %q", fmt.Sprint(v))
 }
 
 func setAffinityMapSize(c *Config, v any) error {
