@@ -124,6 +124,8 @@ func TestScripts(t *testing.T) {
 			"flow":         scriptFlow,
 			"flows":        scriptFlows,
 			"awaits":       scriptAwaits,
+			"listen":       scriptListen,
+			"connect":      scriptConnect,
 		},
 	})
 }

@@ -89,7 +89,7 @@ func newRootCommand(env *environment) *cobra.Command {
 		newApplyCommand(c), newDiffCommand(c), newRenderCommand(c), newValidateCommand(c),
 		newExplainCommand(c), newAllocateCommand(c),
 		newGetCommand(c), newDescribeCommand(c), newEnvCommand(c), newDeleteCommand(c),
-		newStatusCommand(c), newVerifyCommand(c), newConfirmCommand(c), newRollbackCommand(c),
+		newStatusCommand(c), newVerifyCommand(c), newStatsCommand(c), newConfirmCommand(c), newRollbackCommand(c),
 		newDNSCommand(c),
 		newVersionCommand(c), newCompletionCommand(c),
 	)
