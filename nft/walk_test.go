@@ -165,7 +165,7 @@ func walkRandomly(t *testing.T, k kernel, steps int) {
 	var counts struct{ replaced, remade, late, kept, forgotten int }
 	for i := range steps {
 		want, err := compiler.Compile(randomModel(r), compiler.Config{
-			Table: "svcctl", AffinityMapSize: 1000 + 8*r.Uint32N(2), MasqueradeAll: r.IntN(2) == 0,
+			Table: "svcctl", AffinityMapSize: 1000 + 8*r.Uint32N(2), MasqueradeAll: r.IntN(2) == 0, Counters: r.IntN(3) > 0,
 			ClusterCIDRs: []netip.Prefix{pods},
 			ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("fd00:10:96::/112")},
 		})

@@ -78,6 +78,14 @@ func TestCheckNamesWhatIsBroken(t *testing.T) {
 		name, want string
 		spoil      func(t *graph.Table)
 	}{
+		{"a third port", "more than two ports", func(t *graph.Table) {
+			t.Sets[0].Key = append(slices.Clip(t.Sets[0].Key), graph.PortField, graph.PortField)
+		}},
+		{"ranges that count", "count", func(t *graph.Table) { t.Sets[2].Counter = true }},
+		{"counts of what is learnt", "count", func(t *graph.Table) { t.Sets[3].Counter = true }},
+		{"a key with a peer's port too much", "does not fit", func(t *graph.Table) {
+			edit(t.Sets[0], 0, func(e *graph.Element) { e.Key.PeerPort = 1 })
+		}},
 		{"set twice", "declared twice", func(t *graph.Table) { t.Sets = append(t.Sets, t.Sets[0]) }},
 		{"chain twice", "declared twice", func(t *graph.Table) { t.Chains = append(t.Chains, t.Chains[0]) }},
 		{"long name", "a name has", func(t *graph.Table) { t.Chains[0].Name = strings.Repeat("x", 256) }},

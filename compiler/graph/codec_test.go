@@ -35,6 +35,12 @@ func everything() *graph.Ruleset {
 	v6 := &graph.Table{Family: graph.IPv6, Name: "t", Sets: []*graph.Set{{
 		Name: "pairs", Key: []graph.Field{graph.AddrField, graph.AddrField}, Interval: true, Size: 7,
 		Elements: graph.ElementsOf([]graph.Element{{Key: graph.Key{Addr: addr("fd00::1"), Peer: addr("fd00::2"), RangeTo: addr("fd00::ffff")}}}),
+	}, {
+		Name: "counted", Counter: true,
+		Key: []graph.Field{graph.AddrField, graph.ProtoField, graph.PortField, graph.AddrField, graph.PortField},
+		Elements: graph.ElementsOf([]graph.Element{{Key: graph.Key{
+			Addr: addr("fd00::1"), Proto: graph.TCP, Port: 80, Peer: addr("fd00::2"), PeerPort: 8080,
+		}}}),
 	}}}
 	return &graph.Ruleset{Tables: []*graph.Table{v4, v6}}
 }
@@ -91,18 +97,20 @@ func FuzzUnmarshal(f *testing.F) {
 func TestDigestTellsContent(t *testing.T) {
 	was := everything().Tables[0].Digest()
 	for name, change := range map[string]func(*graph.Table){
-		"an element's data":  func(t *graph.Table) { edit(t.Sets[1], 0, func(e *graph.Element) { e.Data.Port++ }) },
-		"an element's key":   func(t *graph.Table) { edit(t.Sets[0], 0, func(e *graph.Element) { e.Key.Port++ }) },
-		"a verdict":          func(t *graph.Table) { edit(t.Sets[0], 1, func(e *graph.Element) { e.Data.Verdict.Op = graph.Jump }) },
-		"a range":            func(t *graph.Table) { edit(t.Sets[2], 0, func(e *graph.Element) { e.Key.RangeTo = addr("10.0.0.8") }) },
-		"an element less":    func(t *graph.Table) { t.Sets[2].Elements = t.Sets[2].Elements.Slice(0, 1) },
-		"a set's flag":       func(t *graph.Table) { t.Sets[2].Interval = false },
-		"a dynamic set":      func(t *graph.Table) { t.Sets[3].Size++ },
-		"a rule":             func(t *graph.Table) { t.Chains[0].Rules[0].Stmts[0] = graph.DNAT{X: graph.DestAddr, Map: "endpoints"} },
-		"a rule more":        func(t *graph.Table) { t.Chains[0].Rules = append(t.Chains[0].Rules, t.Chains[0].Rules[0]) },
-		"a hook's priority":  func(t *graph.Table) { t.Chains[1].Hook.Priority-- },
-		"a chain less":       func(t *graph.Table) { t.Chains = t.Chains[:2] },
-		"the table's family": func(t *graph.Table) { t.Family = graph.IPv6 },
+		"an element's data":    func(t *graph.Table) { edit(t.Sets[1], 0, func(e *graph.Element) { e.Data.Port++ }) },
+		"an element's key":     func(t *graph.Table) { edit(t.Sets[0], 0, func(e *graph.Element) { e.Key.Port++ }) },
+		"a verdict":            func(t *graph.Table) { edit(t.Sets[0], 1, func(e *graph.Element) { e.Data.Verdict.Op = graph.Jump }) },
+		"a range":              func(t *graph.Table) { edit(t.Sets[2], 0, func(e *graph.Element) { e.Key.RangeTo = addr("10.0.0.8") }) },
+		"an element less":      func(t *graph.Table) { t.Sets[2].Elements = t.Sets[2].Elements.Slice(0, 1) },
+		"whether a set counts": func(t *graph.Table) { t.Sets[0].Counter = true },
+		"the peer's port":      func(t *graph.Table) { edit(t.Sets[0], 0, func(e *graph.Element) { e.Key.PeerPort++ }) },
+		"a set's flag":         func(t *graph.Table) { t.Sets[2].Interval = false },
+		"a dynamic set":        func(t *graph.Table) { t.Sets[3].Size++ },
+		"a rule":               func(t *graph.Table) { t.Chains[0].Rules[0].Stmts[0] = graph.DNAT{X: graph.DestAddr, Map: "endpoints"} },
+		"a rule more":          func(t *graph.Table) { t.Chains[0].Rules = append(t.Chains[0].Rules, t.Chains[0].Rules[0]) },
+		"a hook's priority":    func(t *graph.Table) { t.Chains[1].Hook.Priority-- },
+		"a chain less":         func(t *graph.Table) { t.Chains = t.Chains[:2] },
+		"the table's family":   func(t *graph.Table) { t.Family = graph.IPv6 },
 	} {
 		table := everything().Tables[0]
 		if change(table); table.Digest() == was {

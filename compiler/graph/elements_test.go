@@ -36,6 +36,9 @@ func randomElement(r *rand.Rand, alike bool) graph.Element {
 		e.Key.Peer = address()
 	}
 	if odd() {
+		e.Key.PeerPort = uint16(r.IntN(3))
+	}
+	if odd() {
 		e.Key.RangeTo = address()
 	}
 	if odd() {

@@ -58,7 +58,7 @@ func generate(r *rand.Rand) *scenario {
 }
 
 func (g *generator) settings() {
-	g.sc.masqueradeAll = g.chance(15)
+	g.sc.masqueradeAll, g.sc.counters = g.chance(15), g.chance(50)
 	g.sc.clusterCIDRs = pick(g, nil, []string{"10.1.0.0/16"}, []string{"10.1.1.0/24", "fd00:10:1:1::/64"},
 		[]string{"10.1.0.0/16", "fd00:10:1::/48"}, []string{"10.1.0.0/16", "fd00:10:1::/48"})
 	g.sc.serviceCIDRs = pick(g, nil, []string{"fd00:10:96::/112"}, []string{"10.96.0.0/16", "fd00:10:96::/112"},

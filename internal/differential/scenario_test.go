@@ -22,7 +22,7 @@ const nodeName = "node-1"
 
 // scenario is an input of the compiler: a configuration and the objects of manifests.
 type scenario struct {
-	masqueradeAll                                 bool
+	masqueradeAll, counters                       bool
 	clusterCIDRs, serviceCIDRs, nodePortAddresses []string
 	zone                                          string
 
@@ -39,7 +39,7 @@ func (sc *scenario) configuration() string {
 	list := func(key string, values []string) {
 		fmt.Fprintf(&b, "%s: [\"%s\"]\n", key, strings.Join(values, `", "`))
 	}
-	fmt.Fprintf(&b, "nodeName: %s\nmasqueradeAll: %v\n", nodeName, sc.masqueradeAll)
+	fmt.Fprintf(&b, "nodeName: %s\nmasqueradeAll: %v\ncounters: %v\n", nodeName, sc.masqueradeAll, sc.counters)
 	if sc.zone != "" {
 		fmt.Fprintf(&b, "zone: %s\n", sc.zone)
 	}
@@ -95,7 +95,7 @@ func (sc *scenario) compileText(manifests string) (*graph.Ruleset, error) {
 		return nil, err
 	}
 	return compiler.Compile(m, compiler.Config{
-		Table: table, AffinityMapSize: 4096, MasqueradeAll: sc.masqueradeAll,
+		Table: table, AffinityMapSize: 4096, MasqueradeAll: sc.masqueradeAll, Counters: sc.counters,
 		ClusterCIDRs: prefixes(sc.clusterCIDRs), ServiceCIDRs: prefixes(sc.serviceCIDRs),
 		NodePortAddresses: prefixes(sc.nodePortAddresses),
 	})

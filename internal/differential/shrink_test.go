@@ -95,6 +95,9 @@ func (sc *scenario) simplerSettings(try func(func(*scenario))) {
 	if sc.masqueradeAll {
 		try(func(c *scenario) { c.masqueradeAll = false })
 	}
+	if sc.counters {
+		try(func(c *scenario) { c.counters = false })
+	}
 	if sc.zone != "" {
 		try(func(c *scenario) { c.zone = "" })
 	}
