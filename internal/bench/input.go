@@ -134,7 +134,9 @@ func compileConfig() compiler.Config {
 }
 
 // compileWorkload takes a workload through the pure phases.
-func compileWorkload(w workload.Workload) (*graph.Ruleset, error) {
+func compileWorkload(w workload.Workload) (*graph.Ruleset, error) { return compileAs(w, compileConfig()) }
+
+func compileAs(w workload.Workload, cfg compiler.Config) (*graph.Ruleset, error) {
 	var text bytes.Buffer
 	if err := w.WriteYAML(&text); err != nil {
 		return nil, err
@@ -144,7 +146,7 @@ func compileWorkload(w workload.Workload) (*graph.Ruleset, error) {
 	if err := append(found, more...).Err(); err != nil {
 		return nil, err
 	}
-	return compiler.Compile(m, compileConfig())
+	return compiler.Compile(m, cfg)
 }
 
 // rendered writes a ruleset as text for nft -f.

@@ -50,6 +50,7 @@ var sections = []section{
 	{"update", "One endpoint replaced, added or removed", (*bench).updates},
 	{"apply", "`svcctl apply` as a process", (*bench).applies},
 	{"packets", "The first packet of a connection", (*bench).firstPackets},
+	{"counters", "Counting", (*bench).counters},
 	{"churn", "Connections while endpoints churn", (*bench).churn},
 	{"names", "Names", (*bench).dns},
 	{"profile", "Where the time goes", (*bench).profiles},
