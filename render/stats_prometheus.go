@@ -68,7 +68,10 @@ func StatsPrometheus(w io.Writer, s *Stats) error {
 // labels are those of an address, sorted. Together address and protocol are unique.
 func (a *AddressStats) labels() []promLabel {
 	return []promLabel{
-		{"address", a.Address.String()}, {"namespace", a.Namespace}, {"port", a.Port}, {"protocol", a.Proto.String()},
+		{"address", a.Address.String()},
+		{"namespace", a.Namespace},
+		{"port", a.Port},
+		{"protocol", a.Proto.String()},
 		{"service", a.Service},
 	}
 }

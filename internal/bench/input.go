@@ -134,7 +134,9 @@ func compileConfig() compiler.Config {
 }
 
 // compileWorkload takes a workload through the pure phases.
-func compileWorkload(w workload.Workload) (*graph.Ruleset, error) { return compileAs(w, compileConfig()) }
+func compileWorkload(w workload.Workload) (*graph.Ruleset, error) {
+	return compileAs(w, compileConfig())
+}
 
 func compileAs(w workload.Workload, cfg compiler.Config) (*graph.Ruleset, error) {
 	var text bytes.Buffer

@@ -33,8 +33,11 @@ func (want *tally) compare(t *testing.T, got *tally) {
 		what      string
 		got, want map[string]int
 	}{
-		{"service-connections", got.services, want.services}, {"endpoint-connections", got.endpoints, want.endpoints},
-		{"refused", got.refused, want.refused}, {"dropped", got.dropped, want.dropped}, {"rules", got.rules, want.rules},
+		{"service-connections", got.services, want.services},
+		{"endpoint-connections", got.endpoints, want.endpoints},
+		{"refused", got.refused, want.refused},
+		{"dropped", got.dropped, want.dropped},
+		{"rules", got.rules, want.rules},
 	} {
 		if !maps.Equal(c.got, c.want) {
 			t.Errorf("%s: counted %v\n\twant %v", c.what, c.got, c.want)
