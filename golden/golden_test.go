@@ -94,7 +94,7 @@ func run(t *testing.T, name string) *result {
 	r.write(t, "ruleset.dot", func(b *bytes.Buffer) error { return render.DOT(b, r.desired) })
 	r.write(t, "get.txt", func(b *bytes.Buffer) error { return writeTables(b, r.model) })
 	r.write(t, "describe.txt", func(b *bytes.Buffer) error {
-		return render.DescribeServices(b, r.model.Services, r.model.ServicePorts)
+		return render.DescribeServices(b, r.model.Services, r.model.ServicePorts, nil)
 	})
 	r.names(t, cfg)
 	r.write(t, "env.txt", func(b *bytes.Buffer) error { return writeEnv(b, r.model) })

@@ -63,15 +63,52 @@ type Counters struct {
 
 // ReadCounters reads what the tables of a name have counted and learnt. The kernel goes on counting while it is read, so
 // that one counter may be a few packets ahead of another. The error is as of [Conn.Read].
-func (c *Conn) ReadCounters(ctx context.Context, table string) (*Counters, error) {
+//
+// known, if not nil, is what the tables are thought to hold. It saves time and decides nothing: the kernel's dump of a large
+// set is quadratic, and asking for each of its elements by key is not.
+func (c *Conn) ReadCounters(ctx context.Context, table string, known *graph.Ruleset) (*Counters, error) {
+	if known == nil {
+		known = &graph.Ruleset{}
+	}
+	return c.readCounters(ctx, table, func(r *tableReader, ctx context.Context, to *TableCounters) error {
+		return r.inTurn(ctx,
+			func(ctx context.Context) error { return r.readElementCounters(ctx, known.Table(r.name.family), to) },
+			func(ctx context.Context) error { return r.readRuleCounters(ctx, to) },
+			r.keepDynamic, r.readElements)
+	})
+}
+
+// ReadCountersOf reads what some elements have counted: those of the sets of a ruleset that the tables of a name have, too,
+// and no rules. Its time depends on their number alone.
+func (c *Conn) ReadCountersOf(ctx context.Context, table string, wanted *graph.Ruleset) (*Counters, error) {
+	return c.readCounters(ctx, table, func(r *tableReader, ctx context.Context, to *TableCounters) error {
+		defer func() { r.table.Sets, r.counts = nil, nil }()
+		want := wanted.Table(r.name.family)
+		if want == nil {
+			return nil
+		}
+		for _, s := range r.table.Sets {
+			if w := want.Set(s.Name); s.Counter && w != nil {
+				counts, _, err := r.lookUp(ctx, s, w.Elements, 1)
+				if err != nil {
+					return err
+				}
+				to.Sets[s.Name] = counts
+			}
+		}
+		return nil
+	})
+}
+
+func (c *Conn) readCounters(
+	ctx context.Context, table string, content func(*tableReader, context.Context, *TableCounters) error,
+) (*Counters, error) {
 	read := map[graph.Family]TableCounters{}
 	st, err := c.read(ctx, table, quickAttempts, func(r *tableReader, ctx context.Context) error {
 		counters := TableCounters{Family: r.name.family, Sets: map[string][]ElementCount{}}
 		defer func() { read[r.name.family] = counters }()
 		return r.inTurn(ctx, r.readSets,
-			func(ctx context.Context) error { return r.readElementCounters(ctx, &counters) },
-			func(ctx context.Context) error { return r.readRuleCounters(ctx, &counters) },
-			r.keepDynamic, r.readElements)
+			func(ctx context.Context) error { return content(r, ctx, &counters) })
 	})
 	if err != nil {
 		return nil, err
@@ -83,10 +120,25 @@ func (c *Conn) ReadCounters(ctx context.Context, table string) (*Counters, error
 	return out, nil
 }
 
-func (r *tableReader) readElementCounters(ctx context.Context, to *TableCounters) error {
+// dumpable is how many elements of a set are dumped. Of more, each is asked for.
+var dumpable = 50_000 // tests change it
+
+func (r *tableReader) readElementCounters(ctx context.Context, known *graph.Table, to *TableCounters) error {
 	for i, s := range r.table.Sets {
 		if !s.Counter {
 			continue
+		}
+		if known != nil && r.counts[i] > dumpable {
+			if k := known.Set(s.Name); k != nil && k.Elements.Len() == r.counts[i] {
+				counts, all, err := r.lookUp(ctx, s, k.Elements, lookedUpAtOnce)
+				if err != nil {
+					return err
+				}
+				if all {
+					to.Sets[s.Name] = counts
+					continue
+				}
+			}
 		}
 		elements := newElementReader(r.name.family, s, 0)
 		elements.counting, elements.counts = true, make([]ElementCount, 0, max(r.counts[i], 0))
@@ -101,6 +153,45 @@ func (r *tableReader) readElementCounters(ctx context.Context, to *TableCounters
 		to.Sets[s.Name] = elements.counts
 	}
 	return nil
+}
+
+// lookedUpAtOnce is how many elements one request asks for. The kernel answers with a message for each, which the receive
+// buffer has to hold.
+const lookedUpAtOnce = 500
+
+// lookUp asks for elements by their keys, some at a time. A request ends at the first element that is not there: then all is
+// false.
+func (r *tableReader) lookUp(
+	ctx context.Context, s *graph.Set, elements graph.Elements, atOnce int,
+) (counts []ElementCount, all bool, err error) {
+	reader := newElementReader(r.name.family, s, 0)
+	reader.counting, reader.counts = true, make([]ElementCount, 0, elements.Len())
+	all = true
+	var request []byte
+	for from := 0; from < elements.Len(); from += atOnce {
+		request = appendString(request[:0], unix.NFTA_SET_ELEM_LIST_TABLE, r.name.name)
+		request = appendString(request, unix.NFTA_SET_ELEM_LIST_SET, s.Name)
+		var list int
+		request, list = openNested(request, unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+		for e := range elements.Slice(from, min(from+atOnce, elements.Len())).All() {
+			request = reader.appendElement(request, &e, false)
+		}
+		closeNested(request, list)
+		a, err := r.conn.sock.request(ctx, unix.NFT_MSG_GETSETELEM, 0, familyOf(r.name.family), request,
+			func(_ uint8, b []byte) { reader.read(b) })
+		switch {
+		case err != nil:
+			return nil, false, err
+		case a.errno == unix.ENOENT:
+			all = false
+		case a.err() != nil:
+			return nil, false, a.err()
+		}
+	}
+	if reader.foreign {
+		return nil, false, fmt.Errorf("set %s has elements that svcctl does not write", s.Name)
+	}
+	return reader.counts, all, nil
 }
 
 func (r *tableReader) readRuleCounters(ctx context.Context, to *TableCounters) error {

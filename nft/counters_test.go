@@ -61,7 +61,7 @@ func TestReadCounters(t *testing.T) {
 			third.Port, third.PeerPort = 10, 10
 			commit(t, c, createPlan(plan.Create, countingTable(f, first, second)))
 			sendToSelf(t, one, 9, 5)
-			expectCounts(t, c, map[string]uint64{
+			expectCounts(t, c, nil, map[string]uint64{
 				"pairs " + one.String() + " 9": 5, "pairs " + two.String() + " 9": 0, "verdicts 9": 5, "rule 1": 5,
 			})
 
@@ -69,11 +69,28 @@ func TestReadCounters(t *testing.T) {
 			larger.Sets[0].Size = 4096
 			change(t, c, "growth", &g.Ruleset{Tables: []*g.Table{larger}})
 			sendToSelf(t, one, 10, 2)
-			expectCounts(t, c, map[string]uint64{
+			now := map[string]uint64{
 				"pairs " + one.String() + " 9": 5, "pairs " + two.String() + " 9": 0,
 				"pairs " + one.String() + " 10": 4, // twice: no verdict is found, and the second rule looks it up again
-				"verdicts 9":                    5, "rule 1": 7,
-			})
+				"verdicts 9": 5, "rule 1": 7,
+			}
+			expectCounts(t, c, nil, now)
+
+			// The elements of large sets are asked for by key, where all of them are known, and some are when they are wanted.
+			defer func(n int) { dumpable = n }(dumpable)
+			dumpable = 0
+			expectCounts(t, c, &g.Ruleset{Tables: []*g.Table{larger}}, now)
+			fourth := third
+			fourth.Port = 11
+			other := countingTable(f, first, second, fourth) // as many, and not the same
+			expectCounts(t, c, &g.Ruleset{Tables: []*g.Table{other}}, now)
+			some, err := c.ReadCountersOf(t.Context(), "svcctl", &g.Ruleset{Tables: []*g.Table{other}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pairs := some.Tables[0].Sets["pairs"]; len(pairs) != 2 || pairs[0].Packets+pairs[1].Packets != 5 {
+				t.Errorf("of some elements: %+v", pairs)
+			}
 			listing := nftCommand(t, "", "list", "ruleset")
 			if !strings.Contains(listing, "counter packets 5 bytes") {
 				t.Errorf("nft lists\n%s", listing)
@@ -100,9 +117,9 @@ func sendToSelf(t *testing.T, to netip.Addr, port, n int) {
 	}
 }
 
-func expectCounts(t *testing.T, c *Conn, want map[string]uint64) {
+func expectCounts(t *testing.T, c *Conn, known *g.Ruleset, want map[string]uint64) {
 	t.Helper()
-	counters, err := c.ReadCounters(t.Context(), "svcctl")
+	counters, err := c.ReadCounters(t.Context(), "svcctl", known)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +143,7 @@ func expectCounts(t *testing.T, c *Conn, want map[string]uint64) {
 
 // Of a name that nobody uses there is nothing.
 func TestReadCountersOfNothing(t *testing.T) {
-	counters, err := openPrivate(t).ReadCounters(t.Context(), "svcctl")
+	counters, err := openPrivate(t).ReadCounters(t.Context(), "svcctl", nil)
 	if err != nil || len(counters.Tables) != 0 || len(counters.Learnt.Tables) != 0 {
 		t.Errorf("got %+v, %v", counters, err)
 	}

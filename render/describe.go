@@ -15,8 +15,11 @@ import (
 )
 
 // DescribeServices writes Services, two blank lines between them, as kubectl does. The ports of others of the model's
-// Services are passed over.
-func DescribeServices(w io.Writer, services []*resolve.Service, ports []*resolve.ServicePort) error {
+// Services are passed over. counted, if not nil, is what was counted at their addresses.
+func DescribeServices(
+	w io.Writer, services []*resolve.Service, ports []*resolve.ServicePort, counted *Stats,
+) error {
+	connections := connectionsOf(counted)
 	byService := map[*resolve.Service][]*resolve.ServicePort{}
 	for _, p := range ports {
 		byService[p.Service] = append(byService[p.Service], p)
@@ -27,7 +30,7 @@ func DescribeServices(w io.Writer, services []*resolve.Service, ports []*resolve
 				return err
 			}
 		}
-		if err := DescribeService(w, s, byService[s]); err != nil {
+		if err := describeService(w, s, byService[s], connections); err != nil {
 			return err
 		}
 	}
@@ -38,6 +41,10 @@ func DescribeServices(w io.Writer, services []*resolve.Service, ports []*resolve
 // longest label there is. Endpoints are the ready ones, matched by the name of the port. There are no events. What kubectl
 // does not know, where the traffic of each of the Service's ports goes, comes after that.
 func DescribeService(w io.Writer, s *resolve.Service, ports []*resolve.ServicePort) error {
+	return describeService(w, s, ports, nil)
+}
+
+func describeService(w io.Writer, s *resolve.Service, ports []*resolve.ServicePort, counted connections) error {
 	d := description{}
 	d.identity(s)
 	d.addresses(s)
@@ -49,7 +56,7 @@ func DescribeService(w io.Writer, s *resolve.Service, ports []*resolve.ServicePo
 	if err := d.write(w); err != nil {
 		return err
 	}
-	return traffic(w, s, ports)
+	return traffic(w, s, ports, counted)
 }
 
 // description is a list of lines, a label and values each. A line with an empty label goes on with the label above.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/svcctl/svcctl/compiler/graph"
+	"github.com/svcctl/svcctl/compiler/resolve"
 )
 
 // Stats is what is counted about the traffic of one table name, and what is known about how it came to be.
@@ -182,27 +183,38 @@ func (r rates) of(key string, connections uint64) string {
 	return strconv.FormatFloat(float64(connections-before)/r.seconds, 'f', 1, 64)
 }
 
-// Connections writes what was counted at the addresses of a Service, as a block of "svcctl describe". The error is that of
-// the writer.
-func Connections(w io.Writer, addresses []AddressStats) error {
-	out := newWriter(w)
-	out.str("Connections:\n")
-	if len(addresses) == 0 {
-		out.str("  ", none, "\n")
+// connections are what was counted, by address and protocol; nil where nothing is counted.
+type connections map[string]*AddressStats
+
+func connectionsOf(s *Stats) connections {
+	if s == nil {
+		return nil
 	}
-	for i := range addresses {
-		a := &addresses[i]
-		out.str("  ", plain(cmp.Or(a.Port, unset)), "  ", a.String(), "  ", number(a.Connections))
-		if a.Refused > 0 {
-			out.str(", ", number(a.Refused), " packets refused")
-		}
-		if a.Dropped > 0 {
-			out.str(", ", number(a.Dropped), " packets dropped")
-		}
-		out.str("\n")
-		for _, e := range a.Endpoints {
-			out.str("    ", e.Address.String(), "  ", number(e.Connections), "\n")
+	c := connections{}
+	for i := range s.Addresses {
+		a := &s.Addresses[i]
+		c[a.Address.String()+"/"+a.Proto.String()] = a
+	}
+	return c
+}
+
+// at gives what was counted at an address of a Service port.
+func (c connections) at(p *resolve.ServicePort, a *resolve.Address) *AddressStats {
+	if found := c[netip.AddrPortFrom(a.Addr, a.Port).String()+"/"+strings.ToLower(string(p.Protocol))]; found != nil {
+		return found
+	}
+	return &AddressStats{}
+}
+
+// of gives the connections of an endpoint from all addresses of a Service port.
+func (c connections) of(p *resolve.ServicePort, endpoint netip.AddrPort) uint64 {
+	n := uint64(0)
+	for i := range p.Addresses {
+		for _, e := range c.at(p, &p.Addresses[i]).Endpoints {
+			if e.Address == endpoint {
+				n += e.Connections
+			}
 		}
 	}
-	return out.close()
+	return n
 }

@@ -174,7 +174,7 @@ LoadBalancer Source Ranges:  198.51.100.0/24
 Events:                      <none>
 Traffic:  no rules: there is no address
 `, written(t, func(w io.Writer) error { return DescribeService(w, s, nil) }))
-	two := written(t, func(w io.Writer) error { return DescribeServices(w, []*resolve.Service{s, tutorial()}, nil) })
+	two := written(t, func(w io.Writer) error { return DescribeServices(w, []*resolve.Service{s, tutorial()}, nil, nil) })
 	if !bytes.Contains([]byte(two), []byte("there is no address\n\n\nName:  ")) {
 		t.Errorf("two Services are not two blank lines apart:\n%s", two)
 	}

@@ -18,7 +18,7 @@ import (
 
 // traffic writes what becomes of connections to a Service: for each port and family the addresses that lead to it, and
 // the endpoints they lead to. kubectl has nothing of the kind; its way to write lists of objects is that of describe node.
-func traffic(w io.Writer, s *resolve.Service, ports []*resolve.ServicePort) error {
+func traffic(w io.Writer, s *resolve.Service, ports []*resolve.ServicePort, counted connections) error {
 	if s.Skipped != "" {
 		_, err := io.WriteString(w, "Traffic:  no rules: "+plain(s.Skipped)+"\n")
 		return err
@@ -31,17 +31,20 @@ func traffic(w io.Writer, s *resolve.Service, ports []*resolve.ServicePort) erro
 		return err
 	}
 	for _, p := range ports {
-		if err := portTraffic(w, p); err != nil {
+		if err := portTraffic(w, p, counted); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func portTraffic(w io.Writer, p *resolve.ServicePort) error {
+func portTraffic(w io.Writer, p *resolve.ServicePort, counted connections) error {
 	out := newWriter(w)
 	out.str("  ", cmp.Or(plain(p.Name), unset), "  ", numberText(p), "  ", string(p.Family), "\n")
 	addresses := inset{headers: []string{"Address", "Kind", "Traffic Policy"}}
+	if counted != nil {
+		addresses.headers = append(addresses.headers, "Connections")
+	}
 	clusterWide, local := false, false
 	for i := range p.Addresses {
 		a := &p.Addresses[i]
@@ -53,7 +56,11 @@ func portTraffic(w io.Writer, p *resolve.ServicePort) error {
 		if a.LocalOnly {
 			policy = "Local"
 		}
-		addresses.rows = append(addresses.rows, []string{text, a.Kind.String(), policy})
+		row := []string{text, a.Kind.String(), policy}
+		if counted != nil {
+			row = append(row, number(counted.at(p, a).Connections))
+		}
+		addresses.rows = append(addresses.rows, row)
 		clusterWide = clusterWide || !a.LocalOnly || a.Kind != resolve.ClusterIP
 		local = local || a.LocalOnly
 	}
@@ -66,6 +73,9 @@ func portTraffic(w io.Writer, p *resolve.ServicePort) error {
 	if local {
 		endpoints.headers = append(endpoints.headers, shareHeader(p, "Local Share"))
 	}
+	if counted != nil {
+		endpoints.headers = append(endpoints.headers, "Connections")
+	}
 	for _, b := range behind(p) {
 		row := []string{b.addr.String(), cmp.Or(b.node, none), cmp.Or(b.zone, none), b.state()}
 		if clusterWide {
@@ -73,6 +83,9 @@ func portTraffic(w io.Writer, p *resolve.ServicePort) error {
 		}
 		if local {
 			row = append(row, share(p.Local, b.addr))
+		}
+		if counted != nil {
+			row = append(row, number(counted.of(p, b.addr)))
 		}
 		endpoints.rows = append(endpoints.rows, row)
 	}

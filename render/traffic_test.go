@@ -9,6 +9,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/resolve"
 )
 
@@ -46,8 +47,10 @@ func TestTraffic(t *testing.T) {
 		Local:        []resolve.Endpoint{at("10.1.0.1:8080", 2)},
 		HasEndpoints: true,
 	}
+	var counted *Stats
+	e1 := netip.MustParseAddrPort("10.1.0.1:8080")
 	show := func() string {
-		return written(t, func(w io.Writer) error { return traffic(w, s, []*resolve.ServicePort{p}) })
+		return written(t, func(w io.Writer) error { return traffic(w, s, []*resolve.ServicePort{p}, connectionsOf(counted)) })
 	}
 	same(t, `Traffic:
   http  80/TCP  IPv4
@@ -64,6 +67,29 @@ func TestTraffic(t *testing.T) {
     10.1.0.5:8080  <none>  <none>  ready                 12.5%  0%
     10.1.0.6:8080  <none>  <none>  ready                 50.0%  0%
 `, show())
+
+	counted = &Stats{Addresses: []AddressStats{
+		{
+			Address: netip.MustParseAddrPort("10.96.0.1:80"), Proto: graph.TCP, Connections: 7,
+			Endpoints: []EndpointStats{{e1, 4}, {netip.MustParseAddrPort("10.1.0.2:8080"), 2}},
+		},
+		{Address: netip.MustParseAddrPort("10.96.0.1:80"), Proto: graph.UDP, Connections: 99},
+		{Address: netip.MustParseAddrPort("0.0.0.0:30080"), Proto: graph.TCP, Connections: 3, Endpoints: []EndpointStats{{e1, 3}}},
+	}}
+	s.Slices = []*resolve.Slice{slice("a", "http", 8080, "10.1.0.1", "10.1.0.2", "10.1.0.6")}
+	same(t, `Traffic:
+  http  80/TCP  IPv4
+    Address       Kind       Traffic Policy  Connections
+    -------       ----       --------------  -----------
+    10.96.0.1:80  ClusterIP  Cluster         7
+    *:30080       NodePort   Local           3
+    Endpoint       Node    Zone    State  Share  Local Share  Connections
+    --------       ----    ----    -----  -----  -----------  -----------
+    10.1.0.1:8080  <none>  <none>  ready  25.0%  100.0%       7
+    10.1.0.2:8080  <none>  <none>  ready  12.5%  0%           2
+    10.1.0.6:8080  <none>  <none>  ready  50.0%  0%           0
+`, show())
+	counted = nil
 
 	// What happens without endpoints to choose from.
 	s.Slices, p.Addresses, p.Cluster, p.Local = nil, p.Addresses[:1], nil, nil

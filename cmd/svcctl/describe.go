@@ -14,7 +14,8 @@ const describeHelp = `Show services in full, as kubectl describe does: those of 
 as applied. Without a name all services of the namespace are shown.
 
 Below what kubectl shows, "Traffic" says for each port which addresses lead to it, and to which
-endpoints: where they are, whether they are ready, and the share of new connections each gets.
+endpoints: where they are, whether they are ready, and the share of new connections each gets. Where
+"counters: true" was applied, and what is applied is shown, it says how many there were.
 
 A name that is not there leads to the exit code 2.`
 
@@ -80,7 +81,11 @@ func (c *cli) describe(ctx context.Context, s *scope, selector string, asked *re
 	for i, at := range l.order {
 		services[i] = all[at]
 	}
-	if err := render.DescribeServices(c.out, services, in.model.ServicePorts); err != nil {
+	var counted *render.Stats
+	if len(s.input.paths) == 0 {
+		counted = c.countedOf(ctx, in.model, services)
+	}
+	if err := render.DescribeServices(c.out, services, in.model.ServicePorts, counted); err != nil {
 		return err
 	}
 	return notFound(l.missing)

@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"net/netip"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/svcctl/svcctl/compiler"
 	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/resolve"
@@ -92,23 +92,54 @@ func (c *cli) readStats(ctx context.Context, names *addressNames) (*render.Stats
 }
 
 func (c *cli) readCounters(ctx context.Context) (*nft.Counters, error) {
+	store := c.store()
+	known := c.recall(store, c.loadRecordQuietly(store))
 	t, err := c.openTarget(true)
 	if err != nil {
 		return nil, err
 	}
 	defer t.close()
-	return t.conn.ReadCounters(ctx, c.config.Table)
+	return t.conn.ReadCounters(ctx, c.config.Table, known())
 }
 
-// connectionsOf gives what was counted at the addresses of a Service; counted is false where nothing is counted.
-func (c *cli) connectionsOf(ctx context.Context, service diag.Object) (addresses []render.AddressStats, counted bool, err error) {
-	s, err := c.readStats(ctx, &addressNames{})
-	if err != nil || !s.Counters {
-		return nil, false, err
+// countedOf gives what was counted of Services of a model that is recorded as applied. It is nil where nothing is counted,
+// and where that cannot be found out: to describe a Service takes neither a kernel nor privileges.
+func (c *cli) countedOf(ctx context.Context, m *resolve.Model, services []*resolve.Service) *render.Stats {
+	described := make(map[*resolve.Service]bool, len(services))
+	for _, s := range services {
+		described[s] = true
 	}
-	return slices.DeleteFunc(s.Addresses, func(a render.AddressStats) bool {
-		return a.Namespace != service.Namespace || a.Service != service.Name
-	}), true, nil
+	own := *m
+	own.ServicePorts = nil
+	for _, p := range m.ServicePorts {
+		if described[p.Service] {
+			own.ServicePorts = append(own.ServicePorts, p)
+		}
+	}
+	cfg := c.config.Compiler()
+	cfg.Counters = true // whatever the configuration says by now
+	wanted, err := compiler.Compile(&own, cfg)
+	if err != nil {
+		c.log.Debug("what would be counted is not known", "error", err)
+		return nil
+	}
+	t, err := c.openTarget(true)
+	if err != nil {
+		c.log.Debug("what was counted cannot be read", "error", err)
+		return nil
+	}
+	defer t.close()
+	counters, err := t.conn.ReadCountersOf(ctx, c.config.Table, wanted)
+	if err != nil {
+		c.log.Debug("what was counted cannot be read", "error", err)
+		return nil
+	}
+	s := &render.Stats{}
+	joinCounters(s, counters, nil)
+	if !s.Counters {
+		return nil
+	}
+	return s
 }
 
 // joinCounters puts together what was counted and whose it is. Where nothing is counted, the addresses are those that have a

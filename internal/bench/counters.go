@@ -69,7 +69,7 @@ func (b *bench) countedPair(ctx context.Context, stack workload.Stack, services 
 
 // everyConnectionCounted makes sure that what is measured counts: each series was seen to arrive in full.
 func everyConnectionCounted(ctx context.Context, c *nft.Conn, stack workload.Stack, series uint64) error {
-	read, err := c.ReadCounters(ctx, "svcctl")
+	read, err := c.ReadCounters(ctx, "svcctl", nil)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (b *bench) countedCommits(ctx context.Context, s size, t *table) error {
 						return err
 					}
 					return read.measure(func() error {
-						_, err := c.ReadCounters(ctx, "svcctl")
+						_, err := c.ReadCounters(ctx, "svcctl", base)
 						return err
 					})
 				})

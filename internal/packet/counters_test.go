@@ -52,7 +52,7 @@ func serviceText(k graph.Key) string {
 // counted reads what the kernel counted.
 func (n *node) counted(t *testing.T) *tally {
 	t.Helper()
-	c, err := n.conn.ReadCounters(t.Context(), n.config.Table)
+	c, err := n.conn.ReadCounters(t.Context(), n.config.Table, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
