@@ -72,7 +72,7 @@ func TestReadCounters(t *testing.T) {
 			now := map[string]uint64{
 				"pairs " + one.String() + " 9": 5, "pairs " + two.String() + " 9": 0,
 				"pairs " + one.String() + " 10": 4, // twice: no verdict is found, and the second rule looks it up again
-				"verdicts 9": 5, "rule 1": 7,
+				"verdicts 9":                    5, "rule 1": 7,
 			}
 			expectCounts(t, c, nil, now)
 
