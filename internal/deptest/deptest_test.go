@@ -37,6 +37,7 @@ var forbidden = []struct {
 	{"compiler/dns", "github.com/miekg/dns", "bytes of messages belong to internal/dnsserver"},
 	{"compiler/graph", module + "compiler/dns", "a graph knows no names"},
 	{"render", "github.com/miekg/dns", "zone files are written here; others' parser reads them in tests"},
+	{"render", "github.com/prometheus/", "metrics are written here; others' parser reads them in tests"},
 	{"render", module + "nft", "render and nft meet only in tests"},
 	{"render", module + "internal/", "render takes everything as arguments"},
 	{"nft", module + "render", "render and nft meet only in tests"},
