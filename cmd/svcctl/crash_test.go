@@ -163,13 +163,18 @@ func same(p *plan.Plan) bool {
 	return true
 }
 
+// roundsOf gives how often to do something that is worth doing n times, a tenth of it where time is short.
+func roundsOf(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
+
 // A svcctl that is killed at any moment leaves everything as it was or everything as it should be, and the next one
 // finishes the work, record and all.
 func TestKilled(t *testing.T) {
-	rounds := 500
-	if testing.Short() {
-		rounds = 20
-	}
+	rounds := roundsOf(500)
 	h := newHost(t, 5)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -261,7 +266,7 @@ func TestStateDirectoryLies(t *testing.T) {
 		"none": func() {},
 	}
 	names := []string{"lost", "old", "half of it", "cut", "flipped", "none"}
-	for i := range 60 {
+	for i := range roundsOf(60) {
 		file, name := fmt.Sprintf("%d.yaml", r.IntN(6)), "none"
 		if i > 0 {
 			name = names[r.IntN(len(names))]
@@ -333,7 +338,7 @@ func TestBusyWriter(t *testing.T) {
 	started := time.Now()
 	commits := h.busy(ctx, otherTable)
 	converged := 0
-	const rounds = 40
+	rounds := roundsOf(40)
 	for i := range rounds {
 		file := fmt.Sprintf("%d.yaml", i%6)
 		code, out := h.run("apply", "-f", file)
@@ -374,7 +379,7 @@ func TestMeddler(t *testing.T) {
 		"delete table ip6 svcctl",
 		"flush chain ip svcctl dispatch",
 	}
-	for i := range 60 {
+	for i := range roundsOf(60) {
 		file := fmt.Sprintf("%d.yaml", r.IntN(6))
 		meddling := exec.CommandContext(t.Context(), "nft", scripts[r.IntN(len(scripts))])
 		cmd := h.svcctl("apply", "-f", file)
