@@ -13,15 +13,15 @@ import (
 const (
 	setClusterCIDRs        = graph.ClusterCIDRsSet
 	setServiceCIDRs        = graph.ServiceCIDRsSet
-	mapAffinityTimeouts    = "affinity-timeouts"
-	mapMasqueradeServices  = "masquerade-services"
+	mapAffinityTimeouts    = graph.AffinityTimeoutsMap
+	mapMasqueradeServices  = graph.MasqueradeServicesMap
 	setHairpin             = "hairpin"
-	setRestrictedServices  = "restricted-services"
+	setRestrictedServices  = graph.RestrictedServicesSet
 	setSourceRanges        = graph.SourceRangesSet
 	setClusterIPs          = graph.ClusterIPsSet
-	chainMasqAlways        = "masquerade-always"
-	chainMasqOffCluster    = "masquerade-off-cluster"
-	chainMasqNodeLocal     = "masquerade-node-local"
+	chainMasqAlways        = graph.MasqueradeAlwaysChain
+	chainMasqOffCluster    = graph.MasqueradeOffClusterChain
+	chainMasqNodeLocal     = graph.MasqueradeNodeLocalChain
 	chainRejectNew         = "reject-new"
 	chainDispatch          = "dispatch"
 	chainLearn             = "learn"

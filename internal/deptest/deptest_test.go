@@ -29,6 +29,8 @@ var forbidden = []struct {
 	{"compiler/graph", module + "compiler/resolve", "a graph knows no model"},
 	{"compiler/plan", "k8s.io/", "a plan knows no Kubernetes types"},
 	{"compiler/plan", module + "compiler/resolve", "a plan knows no model"},
+	{"compiler/behaviour", "k8s.io/", "behaviour is read from rules"},
+	{"compiler/behaviour", module + "compiler/resolve", "behaviour is read from rules, not from what was asked for"},
 	{"compiler/manifest", module + "compiler/resolve", "data flow one way"},
 	{"compiler/manifest", module + "compiler/graph", "data flow one way"},
 	{"compiler/resolve", module + "compiler/graph", "a model knows no rules"},
