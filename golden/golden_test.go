@@ -22,6 +22,7 @@ import (
 
 	"github.com/svcctl/svcctl/compiler"
 	"github.com/svcctl/svcctl/compiler/allocate"
+	"github.com/svcctl/svcctl/compiler/behaviour"
 	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/dns"
 	"github.com/svcctl/svcctl/compiler/envvars"
@@ -105,11 +106,22 @@ func run(t *testing.T, name string) *result {
 			t.Fatalf("the base is refused: %v", b.diags)
 		}
 		p := plan.Diff(r.base, r.desired)
+		d := behaviour.Compare(behaviour.Of(r.base, nil), behaviour.Of(r.desired, nil),
+			plan.StaleFlows(p, r.base, r.desired, nil))
 		r.write(t, "plan.txt", func(b *bytes.Buffer) error {
 			return render.PlanText(b, p, render.PlanOptions{Observed: r.base, Desired: r.desired})
 		})
 		r.write(t, "plan.nft", func(b *bytes.Buffer) error { return render.PlanNFT(b, p) })
-		r.write(t, "plan.json", func(b *bytes.Buffer) error { return render.PlanJSON(b, p, nil) })
+		r.write(t, "plan.json", func(b *bytes.Buffer) error { return render.PlanJSON(b, p, d, nil) })
+		r.write(t, "review.txt", func(b *bytes.Buffer) error {
+			return render.ReviewText(b, p, d, render.ReviewOptions{})
+		})
+		r.write(t, "summary.txt", func(b *bytes.Buffer) error {
+			return render.ReviewText(b, p, d, render.ReviewOptions{Summary: true})
+		})
+		r.write(t, "review.md", func(b *bytes.Buffer) error {
+			return render.ReviewMarkdown(b, p, d, render.ReviewOptions{})
+		})
 	}
 	return r
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/svcctl/svcctl/compiler/behaviour"
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/plan"
 )
@@ -12,9 +13,10 @@ import (
 // The document PlanJSON writes. Members that do not apply are left out.
 type (
 	planDocument struct {
-		Tables   []planTable `json:"tables"`
-		Summary  planSummary `json:"summary"`
-		FlowsCut *int        `json:"flowsCut,omitempty"`
+		Behaviour *behaviourDocument `json:"behaviour,omitempty"`
+		Tables    []planTable        `json:"tables"`
+		Summary   planSummary        `json:"summary"`
+		FlowsCut  *int               `json:"flowsCut,omitempty"`
 	}
 	planTable struct {
 		Op       string        `json:"op"` // create, update, replace, delete
@@ -60,12 +62,16 @@ type (
 	}
 )
 
-// PlanJSON writes a plan for machines: every object that changes with its old and new values in nft's words, and the
-// Service port and the place in the manifests behind it. An empty plan has an empty list of tables. flowsCut is how many
-// flows carrying out the plan cuts; nil: not known.
-func PlanJSON(w io.Writer, p *plan.Plan, flowsCut *int) error {
+// PlanJSON writes a plan for machines: what it does to connections, where that is given; every object that changes with its
+// old and new values in nft's words, and the Service port and the place in the manifests behind it. An empty plan has an
+// empty list of tables. flowsCut is how many flows carrying out the plan cuts; nil: not known.
+func PlanJSON(w io.Writer, p *plan.Plan, d *behaviour.Diff, flowsCut *int) error {
 	known := newOwners(p, nil)
 	doc := planDocument{Tables: []planTable{}, FlowsCut: flowsCut}
+	if d != nil {
+		b := behaviourJSON(d)
+		doc.Behaviour = &b
+	}
 	var sums planSums
 	for i := range p.Tables {
 		t := &p.Tables[i]

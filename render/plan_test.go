@@ -167,7 +167,7 @@ func TestPlanNFTKeeps(t *testing.T) {
 		t.Errorf("no %q in\n%s", want, text)
 	}
 	var b bytes.Buffer
-	if err := PlanJSON(&b, change, nil); err != nil || !strings.Contains(b.String(), `"kept": 1`) {
+	if err := PlanJSON(&b, change, nil, nil); err != nil || !strings.Contains(b.String(), `"kept": 1`) {
 		t.Errorf("%v: no kept element in\n%s", err, b.String())
 	}
 }
@@ -347,7 +347,7 @@ func TestPlanTextUnowned(t *testing.T) {
 func TestPlanJSON(t *testing.T) {
 	observed, desired := demoPlan()
 	var b bytes.Buffer
-	if err := PlanJSON(&b, plan.Diff(observed, desired), nil); err != nil {
+	if err := PlanJSON(&b, plan.Diff(observed, desired), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	var doc planDocument
@@ -367,7 +367,7 @@ func TestPlanJSON(t *testing.T) {
 		t.Errorf("no %+v in %+v", want, doc.Tables[0].Elements)
 	}
 	b.Reset()
-	if err := PlanJSON(&b, &plan.Plan{}, nil); err != nil || !strings.Contains(b.String(), `"tables": []`) {
+	if err := PlanJSON(&b, &plan.Plan{}, nil, nil); err != nil || !strings.Contains(b.String(), `"tables": []`) {
 		t.Errorf("an empty plan: %v\n%s", err, b.String())
 	}
 }

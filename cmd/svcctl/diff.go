@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/svcctl/svcctl/compiler/behaviour"
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/plan"
@@ -22,6 +23,11 @@ import (
 
 const diffHelp = `Show what "svcctl apply" would change, and change nothing.
 
+First comes what the change does to connections, Service by Service: addresses newly exposed or
+gone, endpoints, shares of the traffic, policies, flows that are cut; the last line counts what
+changes in the rules. "-o rules" lists that by Service, "-o nft" as a script that nft loads.
+"-o markdown" is a comment for a pull request, and "-o json" has all of it.
+
 Without --base the kernel is compared, which takes the privilege to read its tables. With --base it
 is not asked at all: --base names other manifests, or what "svcctl render" wrote before (a file .nft,
 or .json with the member "nftables"), which is compared line by line. Nor is it asked then what is
@@ -31,13 +37,18 @@ The exit code is 0 where nothing differs, 1 where something does, and more than 
 
 const diffExamples = `  svcctl diff -f services/
   svcctl diff -f services/ --base main/services/
+  svcctl diff -f services/ --base main/services/ -o markdown
   svcctl diff -f services/ --base rendered.nft`
 
 type diffOptions struct {
-	input  inputFlags
-	output string
-	base   string
+	input   inputFlags
+	output  string
+	summary bool
+	base    string
 }
+
+// diffFormats are the output formats.
+var diffFormats = []string{"text", "markdown", "json", "rules", "nft"}
 
 func newDiffCommand(c *cli) *cobra.Command {
 	o := &diffOptions{}
@@ -52,15 +63,19 @@ func newDiffCommand(c *cli) *cobra.Command {
 	o.input.addTo(cmd)
 	o.input.addChecksTo(cmd)
 	flags := cmd.Flags()
-	flags.StringVarP(&o.output, "output", "o", "text", "output format: text, nft or json")
+	flags.StringVarP(&o.output, "output", "o", "text", "output format: text, markdown, json, rules or nft")
+	flags.BoolVar(&o.summary, "summary", false, "a line for each Service and the sums, without details (text and markdown)")
 	flags.StringVar(&o.base, "base", "", "compare with these manifests or this rendered ruleset, not with the kernel")
-	completeFlag(cmd, "output", "text", "nft", "json")
+	completeFlag(cmd, "output", diffFormats...)
 	return cmd
 }
 
 func (c *cli) diff(ctx context.Context, o *diffOptions) error {
-	if err := checkFormat(o.output, "text", "nft", "json"); err != nil {
+	if err := checkFormat(o.output, diffFormats...); err != nil {
 		return err
+	}
+	if o.summary && o.output != "text" && o.output != "markdown" {
+		return inputError("--summary goes with the output formats text and markdown")
 	}
 	var known *state.Record
 	if o.base == "" {
@@ -88,13 +103,43 @@ func (c *cli) diff(ctx context.Context, o *diffOptions) error {
 		if err != nil {
 			return err
 		}
-		return c.printPlan(plan.Diff(base, desired), o.output, base, desired, nil)
+		return c.printReview(&review{plan: plan.Diff(base, desired), before: base, after: desired}, o)
 	}
 	observed, flows, err := c.observed(ctx, in.model, known, applied(), desired)
 	if err != nil {
 		return err
 	}
-	return c.printPlan(plan.Diff(observed, desired), o.output, observed, desired, &flows)
+	r := &review{plan: plan.Diff(observed, desired), before: observed, after: desired, flows: &flows}
+	if !r.plan.Empty() {
+		r.names = c.appliedNames(known, observed, desired)
+	}
+	return c.printReview(r, o)
+}
+
+// appliedNames gives names to the addresses that were applied and are not desired any more: the kernel does not know them,
+// the manifests that were recorded do.
+func (c *cli) appliedNames(known *state.Record, observed, desired *graph.Ruleset) behaviour.Names {
+	names := behaviour.NamesOf(desired)
+	if known == nil || names.Cover(observed) {
+		return names
+	}
+	manifests, err := c.store().Manifests(known)
+	if err != nil {
+		c.log.Info("addresses that go are not named", "error", err)
+		return names
+	}
+	in, err := c.understand(manifests, &inputFlags{quiet: true, held: heldBy(known)}, nil)
+	if err != nil {
+		c.log.Info("addresses that go are not named", "error", err)
+		return names
+	}
+	applied, err := c.compile(in.model)
+	if err != nil {
+		c.log.Info("addresses that go are not named", "error", err)
+		return names
+	}
+	// What was applied counts: an address may be another Service's from now on.
+	return behaviour.NamesOf(applied, desired)
 }
 
 // desired compiles the input.
@@ -127,24 +172,37 @@ func (c *cli) observed(
 	return ch.observed, flows, err
 }
 
-// printPlan shows a plan, and how many flows carrying it out would cut, where that is known. A plan that is not empty is a
-// difference.
-func (c *cli) printPlan(p *plan.Plan, format string, observed, desired *graph.Ruleset, flows *int) error {
+// review is a change for people to look at.
+type review struct {
+	plan          *plan.Plan
+	before, after *graph.Ruleset
+	names         behaviour.Names // of addresses that were
+	flows         *int            // how many flows carrying it out would cut, where that is known
+}
+
+// behaviour says what the change does to connections.
+func (r *review) behaviour() *behaviour.Diff {
+	return behaviour.Compare(behaviour.Of(r.before, r.names), behaviour.Of(r.after, nil),
+		plan.StaleFlows(r.plan, r.before, r.after, nil))
+}
+
+// printReview shows a change. A plan that is not empty is a difference.
+func (c *cli) printReview(r *review, o *diffOptions) error {
+	opts := render.ReviewOptions{Color: c.env.color(c.config.Color), Summary: o.summary, FlowsCut: r.flows}
 	var err error
-	switch format {
+	switch o.output {
 	case "nft":
-		err = render.PlanNFT(c.out, p)
+		err = render.PlanNFT(c.out, r.plan)
 	case "json":
-		err = render.PlanJSON(c.out, p, flows)
+		err = render.PlanJSON(c.out, r.plan, r.behaviour(), r.flows)
+	case "rules":
+		err = render.PlanText(c.out, r.plan, render.PlanOptions{Color: opts.Color, Observed: r.before, Desired: r.after})
+	case "markdown":
+		err = render.ReviewMarkdown(c.out, r.plan, r.behaviour(), opts)
 	default:
-		err = render.PlanText(c.out, p, render.PlanOptions{
-			Color: c.env.color(c.config.Color), Observed: observed, Desired: desired,
-		})
-		if flows != nil && err == nil {
-			c.printFlows(*flows)
-		}
+		err = render.ReviewText(c.out, r.plan, r.behaviour(), opts)
 	}
-	if err == nil && !p.Empty() {
+	if err == nil && !r.plan.Empty() {
 		return errDifferent
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -121,6 +122,7 @@ func TestScripts(t *testing.T) {
 			"exits":        scriptExits,
 			"unprivileged": scriptUnprivileged,
 			"lines":        scriptLines,
+			"block":        scriptBlock,
 			"flow":         scriptFlow,
 			"flows":        scriptFlows,
 			"awaits":       scriptAwaits,
@@ -200,4 +202,22 @@ func scriptAwaits(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// scriptBlock is the command "block PAGE FILE": it writes the first shell script of a page of the documentation, named from
+// the package's directory, to a file, so that what a reader copies is what is tried.
+func scriptBlock(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: block PAGE FILE")
+	}
+	page, err := os.ReadFile(args[0])
+	ts.Check(err)
+	_, text, found := strings.Cut(string(page), "\n```sh\n")
+	text, _, ended := strings.Cut(text, "\n```\n")
+	if !found || !ended {
+		ts.Fatalf("%s has no shell script", args[0])
+	}
+	file := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(filepath.Dir(file), 0o755))
+	ts.Check(os.WriteFile(file, []byte(text+"\n"), 0o644))
 }

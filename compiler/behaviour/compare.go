@@ -69,9 +69,9 @@ type SettingDiff struct {
 	Added, Removed []Range
 }
 
-// negligible is a difference of shares that nobody can notice. The chance that every try of a shape misses, which goes to
+// Negligible is a difference of shares that nobody can notice. The chance that every try of a shape misses, which goes to
 // one endpoint on top of its share, is 10⁻⁵, and differs with the number of empty slots.
-const negligible = 1e-4
+const Negligible = 3e-5
 
 // Compare says what is different in the second behaviour. stale are the flows that the change cuts.
 func Compare(before, after *Behaviour, stale []plan.StaleFlow) *Diff {
@@ -238,7 +238,7 @@ func compareReach(was, is *Reach) (ReachDiff, bool) {
 		default:
 			x := ShareChange{a[0].Endpoint, a[0].Part, b[0].Part}
 			less += max(0, x.Before-x.After)
-			if x.Before-x.After > negligible || x.After-x.Before > negligible {
+			if x.Before-x.After > Negligible || x.After-x.Before > Negligible {
 				d.Changed = append(d.Changed, x)
 			}
 			a, b = a[1:], b[1:]
@@ -250,7 +250,7 @@ func compareReach(was, is *Reach) (ReachDiff, bool) {
 			d.Moved = dealtAnew(was, is)
 		}
 	}
-	return d, d.Before != d.After || len(d.Added)+len(d.Removed)+len(d.Changed) > 0 || d.Moved > negligible
+	return d, d.Before != d.After || len(d.Added)+len(d.Removed)+len(d.Changed) > 0 || d.Moved > Negligible
 }
 
 // dealtAnew gives the part of the clients that a source hash sends elsewhere than before.
@@ -390,7 +390,7 @@ func (s *ServiceDiff) Sum() Sums {
 			sums.Cut = 1
 		}
 	}
-	if s.Moved() > negligible {
+	if s.Moved() > Negligible {
 		sums.Moved = 1
 	}
 	sums.EndpointsAdded, sums.EndpointsRemoved = len(added), len(removed)
