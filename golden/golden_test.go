@@ -47,6 +47,9 @@ type result struct {
 	files         map[string][]byte
 }
 
+// pictured are the cases whose services are drawn.
+var pictured = []string{"dual-stack", "local-policy", "many-endpoints", "review", "source-ranges", "weights"}
+
 func TestCases(t *testing.T) {
 	entries, err := os.ReadDir("cases")
 	if err != nil {
@@ -93,6 +96,11 @@ func run(t *testing.T, name string) *result {
 	r.write(t, "ruleset.nft", func(b *bytes.Buffer) error { return render.NFT(b, r.desired) })
 	r.write(t, "ruleset.json", func(b *bytes.Buffer) error { return render.JSON(b, r.desired) })
 	r.write(t, "ruleset.dot", func(b *bytes.Buffer) error { return render.DOT(b, r.desired) })
+	if slices.Contains(pictured, name) {
+		b := behaviour.Of(r.desired, nil)
+		r.write(t, "services.svg", func(w *bytes.Buffer) error { return render.ServicesSVG(w, b) })
+		r.write(t, "services.dot", func(w *bytes.Buffer) error { return render.ServicesDOT(w, b) })
+	}
 	r.write(t, "get.txt", func(b *bytes.Buffer) error { return writeTables(b, r.model) })
 	r.write(t, "describe.txt", func(b *bytes.Buffer) error {
 		return render.DescribeServices(b, r.model.Services, r.model.ServicePorts, nil)
