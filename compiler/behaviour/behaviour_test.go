@@ -50,8 +50,13 @@ func TestAgreesWithTrace(t *testing.T) {
 		behaviour.Outside: {"198.51.100.77", "2001:db8:77::77"},
 	}
 	checked, served, unserved := 0, 0, 0
-	for _, f := range files {
-		rs, ok := tryCompile(t, "../../golden/cases/"+f.Name())
+	pods := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:10:1::/48")}
+	for i := range 2 * len(files) {
+		f, cidrs := files[i/2], pods
+		if i%2 == 1 {
+			cidrs = nil // then nobody is known for a pod
+		}
+		rs, ok := tryCompile(t, "../../golden/cases/"+f.Name(), cidrs)
 		if !ok {
 			continue
 		}
@@ -93,7 +98,7 @@ func TestAgreesWithTrace(t *testing.T) {
 	}
 }
 
-func tryCompile(t *testing.T, dir string) (*graph.Ruleset, bool) {
+func tryCompile(t *testing.T, dir string, pods []netip.Prefix) (*graph.Ruleset, bool) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -116,8 +121,7 @@ func tryCompile(t *testing.T, dir string) (*graph.Ruleset, bool) {
 		return nil, false
 	}
 	rs, err := compiler.Compile(m, compiler.Config{
-		Table: "svcctl", AffinityMapSize: 65536,
-		ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:10:1::/48")},
+		Table: "svcctl", AffinityMapSize: 65536, ClusterCIDRs: pods, Counters: pods == nil,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -275,6 +279,16 @@ func TestComparePolicies(t *testing.T) {
 	// Only those from outside lose the other node's endpoint.
 	if r := nodePort.Reach; len(r) != 1 || len(r[0].Clients) != 1 || r[0].Clients[0] != behaviour.Outside || len(r[0].Removed) != 1 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Where the policy leaves this node no endpoint, that is a drop under another policy, and no refusal.
+func TestComparePolicyWithoutLocalEndpoints(t *testing.T) {
+	const spec = "clusterIP: 10.96.0.1, internalTrafficPolicy: Cluster, ports: [{name: p, port: 80}]"
+	elsewhere := "{addresses: [10.1.0.9], nodeName: other}"
+	x := one(t, compare(t, service("web", spec, elsewhere), service("web", strings.Replace(spec, "Cluster", "Local", 1), elsewhere)))
+	if !x.LocalChanged() || x.SamePolicy() || x.Reach[0].After != behaviour.Dropped {
+		t.Errorf("%+v", x)
 	}
 }
 
