@@ -9,9 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/svcctl/svcctl/compiler/allocate"
 	"github.com/svcctl/svcctl/compiler/behaviour"
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
@@ -110,36 +112,42 @@ func (c *cli) diff(ctx context.Context, o *diffOptions) error {
 		return err
 	}
 	r := &review{plan: plan.Diff(observed, desired), before: observed, after: desired, flows: &flows}
-	if !r.plan.Empty() {
-		r.names = c.appliedNames(known, observed, desired)
+	if !r.plan.Empty() && o.output != "nft" && o.output != "rules" {
+		r.names = c.appliedNames(known, &o.input, desired)
 	}
 	return c.printReview(r, o)
 }
 
-// appliedNames gives names to the addresses that were applied and are not desired any more: the kernel does not know them,
-// the manifests that were recorded do.
-func (c *cli) appliedNames(known *state.Record, observed, desired *graph.Ruleset) behaviour.Names {
+// appliedNames gives the names that addresses had: the kernel does not know whose they are, the manifests that were recorded
+// do. Where there is no record, those that stay have the name that they will have.
+func (c *cli) appliedNames(known *state.Record, f *inputFlags, desired *graph.Ruleset) behaviour.Names {
 	names := behaviour.NamesOf(desired)
-	if known == nil || names.Cover(observed) {
+	if known == nil {
 		return names
 	}
-	manifests, err := c.store().Manifests(known)
+	applied, err := c.compileRecord(known, f)
 	if err != nil {
 		c.log.Info("addresses that go are not named", "error", err)
 		return names
 	}
-	in, err := c.understand(manifests, &inputFlags{quiet: true, held: heldBy(known)}, nil)
-	if err != nil {
-		c.log.Info("addresses that go are not named", "error", err)
-		return names
-	}
-	applied, err := c.compile(in.model)
-	if err != nil {
-		c.log.Info("addresses that go are not named", "error", err)
-		return names
-	}
-	// What was applied counts: an address may be another Service's from now on.
+	// What was applied comes first: an address may be another Service's from now on.
 	return behaviour.NamesOf(applied, desired)
+}
+
+// compileRecord compiles the manifests of a record. What may be wrong with them by now is nothing that a reader of a
+// difference can do anything about, so no finding is shown.
+func (c *cli) compileRecord(r *state.Record, f *inputFlags) (*graph.Ruleset, error) {
+	manifests, err := c.store().Manifests(r)
+	if err != nil {
+		return nil, err
+	}
+	bundle, found := c.decode(manifests, &inputFlags{decoded: f.decoded})
+	allocated, lacking := allocate.Allocate(bundle, c.config.Allocate(), heldBy(r))
+	m, meant := resolve.Resolve(allocated.Bundle, c.config.Resolve())
+	if err := slices.Concat(found, lacking, meant).Err(); err != nil {
+		return nil, err
+	}
+	return c.compile(m)
 }
 
 // desired compiles the input.
@@ -249,6 +257,9 @@ func isRenderedJSON(text []byte) bool {
 
 // diffRendered compares a rendered base with the same rendering of the input.
 func (c *cli) diffRendered(o *diffOptions, base []byte, format renderer, desired *graph.Ruleset) error {
+	if o.summary {
+		return inputError("--summary compares rulesets, and the base %s is text: leave the flag out", o.base)
+	}
 	if o.output != "text" {
 		return inputError("--output %s compares rulesets, and the base %s is text: leave the flag out", o.output, o.base)
 	}

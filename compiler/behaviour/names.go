@@ -21,22 +21,6 @@ func NamesOf(rulesets ...*graph.Ruleset) Names {
 	return names
 }
 
-// Cover reports whether every service address of a ruleset has a name.
-func (n Names) Cover(rs *graph.Ruleset) bool {
-	for _, t := range rs.Tables {
-		for _, name := range [...]string{graph.ServicesMap, graph.NoEndpointsMap} {
-			if s := t.Set(name); s != nil {
-				for i := range s.Elements.Len() {
-					if n[keyOf(s.Elements.KeyAt(i))] == nil {
-						return false
-					}
-				}
-			}
-		}
-	}
-	return true
-}
-
 func (n Names) learn(s *graph.Set) {
 	for e := range s.Elements.All() {
 		if k := keyOf(e.Key); e.Owner != nil && n[k] == nil {
