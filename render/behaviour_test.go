@@ -87,6 +87,29 @@ func TestReviewMarkdownIsBounded(t *testing.T) {
 	}
 }
 
+// Where the program itself changes, what the elements say of before may not have been so.
+func TestReviewOfTheProgram(t *testing.T) {
+	dispatch := &graph.Chain{Name: "dispatch"}
+	base := &graph.Chain{Name: "nat-input", Hook: &graph.Hook{Point: graph.Input}}
+	shape := &graph.Chain{Name: "random-4"}
+	p := &plan.Plan{Tables: []plan.TableChange{
+		{
+			Op: plan.Update, Family: graph.IPv4, Name: "svcctl", AddChains: []*graph.Chain{base, shape},
+			SetRules: []*graph.Chain{dispatch, base, shape},
+		},
+		{Op: plan.Replace, Family: graph.IPv6, Name: "svcctl", SetRules: []*graph.Chain{dispatch}},
+	}}
+	got := written(t, func(w io.Writer) error { return ReviewText(w, p, &behaviour.Diff{}, ReviewOptions{}) })
+	want := `no service address behaves otherwise
+~ table ip svcctl: the program itself changes, in the chains dispatch, nat-input (-o rules shows how)
+~ table ip6 svcctl is made again
+rules: 0 elements added, 0 deleted, 4 chains
+`
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 func TestReviewColours(t *testing.T) {
 	p, d := reviewed("demo", "web", "http")
 	text := written(t, func(w io.Writer) error { return ReviewText(w, p, d, ReviewOptions{Color: true}) })
