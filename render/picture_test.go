@@ -148,7 +148,7 @@ func FuzzPicture(f *testing.F) {
 	f.Add(hostile)
 	elements := func(svg string) int { return strings.Count(svg, "<") }
 	f.Fuzz(func(t *testing.T, name string) {
-		for _, n := range []int{3, 60} {
+		for _, n := range []int{2, maxPictured + 1} {
 			svg := written(t, func(w io.Writer) error { return ServicesSVG(w, manyServices(n, 2, name)) })
 			texts(t, svg)
 			checkPlain(t, svg)
