@@ -111,8 +111,8 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 		return err
 	}
 	a := &application{
-		confirm: o.confirm, cli: c, store: store, known: known, applied: applied, in: in, files: o.input.paths, dryRun: o.dryRun, force: o.force,
-		merged: !o.prune,
+		cli: c, store: store, known: known, applied: applied, in: in, files: o.input.paths,
+		dryRun: o.dryRun, force: o.force, confirm: o.confirm, merged: !o.prune,
 	}
 	out, err := a.carryOut(ctx)
 	err = c.concludeApply(o, out, err)
