@@ -107,11 +107,11 @@ func (c *cli) diff(ctx context.Context, o *diffOptions) error {
 		}
 		return c.printReview(&review{plan: plan.Diff(base, desired), before: base, after: desired}, o)
 	}
-	observed, flows, err := c.observed(ctx, in.model, known, applied(), desired)
+	ch, err := c.wouldChange(ctx, in.model, known, applied(), desired)
 	if err != nil {
 		return err
 	}
-	r := &review{plan: plan.Diff(observed, desired), before: observed, after: desired, flows: &flows}
+	r := &review{plan: ch.plan, before: ch.observed, after: desired, flows: &ch.flowsCut}
 	if !r.plan.Empty() && o.output != "nft" && o.output != "rules" {
 		r.names = c.appliedNames(known, &o.input, desired)
 	}
@@ -161,23 +161,23 @@ func (c *cli) desired(ctx context.Context, f *inputFlags) (*graph.Ruleset, error
 
 func notEmpty(b *manifest.Bundle) (*manifest.Bundle, error) { return b, checkNotEmpty(b) }
 
-// observed gives what is in the kernel, and how many flows a change to the desired ruleset would cut.
-func (c *cli) observed(
+// wouldChange gives what apply would do, with how many flows it would cut.
+func (c *cli) wouldChange(
 	ctx context.Context, m *resolve.Model, known *state.Record, applied, desired *graph.Ruleset,
-) (observed *graph.Ruleset, flows int, err error) {
+) (*change, error) {
 	t, err := c.openTarget(false)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer t.close()
 	t.expect(known, applied)
 	t.expect(nil, desired)
 	ch, err := t.apply(ctx, t.towards(desired), true)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	flows, err = t.countFlows(ctx, ch, desired, results(m, known, ch, func() map[string]string { return digests(m) }))
-	return ch.observed, flows, err
+	ch.flowsCut, err = t.countFlows(ctx, ch, desired, results(m, known, ch, func() map[string]string { return digests(m) }))
+	return ch, err
 }
 
 // review is a change for people to look at.
