@@ -55,13 +55,17 @@ func (fs *familyState) slotElements() graph.Elements {
 
 // writeSlots writes an element for each slot that is taken.
 func (e *entry) writeSlots(out *graph.Elements, placed placement, endpoints []resolve.Endpoint, offset uint32) {
-	key := e.key
 	for slot, i := range placed.slots {
 		if i < 0 {
 			continue
 		}
-		ep := &endpoints[i]
-		key.Slot = offset + uint32(slot)
+		ep, slot := &endpoints[i], offset+uint32(slot)
+		if slot > offset {
+			out.AppendSlot(slot, ep.Addr, ep.Pos)
+			continue
+		}
+		key := e.key // the first slot is never empty
+		key.Slot = slot
 		out.Append(graph.Element{
 			Key:   key,
 			Data:  graph.Data{Addr: ep.Addr.Addr(), Port: ep.Addr.Port()},

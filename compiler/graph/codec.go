@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -35,10 +36,7 @@ func Marshal(rs *Ruleset) []byte {
 		for _, s := range t.Sets {
 			e.declaration(s)
 			e.num(uint64(s.Size), uint64(s.Elements.Len()))
-			e.begin()
-			for x := range s.Elements.All() {
-				e.element(&x)
-			}
+			e.elements(&s.Elements, nil)
 		}
 		e.num(uint64(len(t.Chains)))
 		for _, c := range t.Chains {
@@ -123,8 +121,77 @@ const (
 	codecAll = codecPeerPort<<1 - 1
 )
 
-// begin starts the elements of another set.
-func (e *encoder) begin() { e.last = Element{} }
+// elements adds the elements of a list. After each it calls f, if there is one, which may take away what is in buf.
+func (e *encoder) elements(l *Elements, f func()) {
+	e.last = Element{}
+	fast := l.form.plain()
+	for i := range l.Len() {
+		if i > 0 && fast {
+			e.next(&l.form, l.record(i-1), l.record(i))
+		} else {
+			x := l.At(i)
+			e.element(&x)
+		}
+		if f != nil {
+			f()
+		}
+	}
+}
+
+// next adds an element behind the one before, of both of which it has the words: it writes what element would, and does
+// not take them apart.
+func (e *encoder) next(f *form, last, w []uint32) {
+	at := len(e.buf)
+	e.buf = append(e.buf, 0)
+	addr := int(f.addr)
+	port, slot := addr, addr+btoi(f.port)
+	peer := slot + btoi(f.slot)
+	peerPort := peer + int(f.peer)
+	rangeTo := peerPort + btoi(f.peerPort)
+	to := int(f.keyWords)
+	toPort := to + int(f.to)
+	if f.slot {
+		e.num(uint64(w[slot]))
+	} else {
+		e.buf = append(e.buf, 0)
+	}
+	differs := e.words(codecAddr, last[:addr], w[:addr])
+	if f.port && w[port] != last[port] {
+		differs |= codecPort
+		e.num(uint64(w[port]>>16), uint64(w[port]&0xffff))
+	}
+	differs |= e.words(codecPeer, last[peer:peerPort], w[peer:peerPort])
+	differs |= e.words(codecRange, last[rangeTo:to], w[rangeTo:to])
+	differs |= e.words(codecDataAddr, last[to:toPort], w[to:toPort])
+	if f.toPort && w[toPort] != last[toPort] {
+		differs |= codecDataPort
+		e.num(uint64(w[toPort]))
+	}
+	if f.peerPort && w[peerPort] != last[peerPort] {
+		differs |= codecPeerPort
+		e.num(uint64(w[peerPort]))
+	}
+	e.buf[at] = differs
+}
+
+// words adds the words of an address, where they are not those of the element before, and gives the flag that says so.
+func (e *encoder) words(flag byte, last, w []uint32) byte {
+	if slices.Equal(last, w) {
+		return 0
+	}
+	e.buf = append(e.buf, byte(4*len(w)))
+	for _, x := range w {
+		e.buf = binary.BigEndian.AppendUint32(e.buf, x)
+	}
+	return flag
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
 
 func (e *encoder) element(x *Element) {
 	at := len(e.buf)

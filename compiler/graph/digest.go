@@ -84,13 +84,12 @@ func (s *Set) digest() (sum [sha256.Size]byte) {
 		e.num(uint64(s.Size))
 	} else {
 		e.num(uint64(s.Elements.Len()))
-		e.begin()
-		for x := range s.Elements.All() {
-			if e.element(&x); len(e.buf) > digestBlock {
+		e.elements(&s.Elements, func() {
+			if len(e.buf) > digestBlock {
 				hash.Write(e.buf)
 				e.buf = e.buf[:0]
 			}
-		}
+		})
 	}
 	hash.Write(e.buf)
 	hash.Sum(sum[:0])

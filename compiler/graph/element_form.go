@@ -207,6 +207,12 @@ func (f *form) key(w []uint32) (k Key) {
 	return k
 }
 
+// plain reports whether the words alone tell the elements apart: all addresses of a part are alike, and there are no
+// verdicts, whose words hold the number of a chain in the list.
+func (f *form) plain() bool {
+	return !f.verdict && f.addr != anyAddr && f.peer != anyAddr && f.rangeTo != anyAddr && f.to != anyAddr
+}
+
 // sameKeys reports whether the keys of both forms are the same words.
 func (f *form) sameKeys(o *form) bool {
 	return f.addr == o.addr && f.port == o.port && f.slot == o.slot && f.peer == o.peer && f.peerPort == o.peerPort &&

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"iter"
+	"net/netip"
 	"slices"
 
 	"github.com/svcctl/svcctl/compiler/diag"
@@ -207,6 +208,30 @@ func (l *Elements) Append(e Element) {
 		w = append(w, l.origin(origin{e.Owner, e.Pos.File}), uint32(e.Pos.Line), uint32(e.Pos.Column))
 	}
 	l.words = w
+}
+
+// AppendSlot adds what the last element becomes in another slot, with another address and port to go to, and another
+// place: most of a ruleset are endpoints that have their service in common, and to write only what differs takes a
+// fifth of the time.
+func (l *Elements) AppendSlot(slot uint32, to netip.AddrPort, pos diag.Pos) {
+	f, n := &l.form, len(l.words)
+	if !f.slot || !f.to.fits(to.Addr()) || f.to == anyAddr || !f.toPort || !f.origin {
+		e := l.At(l.Len() - 1)
+		e.Key.Slot, e.Data.Addr, e.Data.Port, e.Pos = slot, to.Addr(), to.Port(), pos
+		l.Append(e)
+		return
+	}
+	stride := int(f.stride)
+	l.words = append(l.words, l.words[n-stride:]...)
+	w := l.words[n:]
+	w[int(f.addr)+btoi(f.port)] = slot
+	data := putAddr(w[:f.keyWords], to.Addr(), f.to)
+	w[len(data)] = uint32(to.Port())
+	w = w[stride-3:]
+	if o := l.origins[w[0]]; o.file != pos.File {
+		w[0] = l.origin(origin{o.owner, pos.File})
+	}
+	w[1], w[2] = uint32(pos.Line), uint32(pos.Column)
 }
 
 // widen gives the list a form that an element fits, and writes those that are there anew.

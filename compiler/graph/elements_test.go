@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"bytes"
 	"cmp"
 	"math/rand/v2"
 	"net/netip"
@@ -90,6 +91,92 @@ func TestElementsAreAsASlice(t *testing.T) {
 			if j, ok := l.Search(want[i].Key); j != i || !ok {
 				t.Fatalf("%+v is found at %d (%t), want %d", want[i].Key, j, ok, i)
 			}
+		}
+	}
+}
+
+// uniformElements are alike: all have the same parts, of one family, and few values of each.
+func uniformElements(r *rand.Rand, n int) []graph.Element {
+	has := func() bool { return r.IntN(2) == 0 }
+	address := func() netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 255, byte(r.IntN(4))}) }
+	if has() {
+		address = func() netip.Addr { return netip.AddrFrom16([16]byte{0: 0xfd, 5: byte(r.IntN(2)), 15: byte(r.IntN(4))}) }
+	}
+	addr, port, slot, peer, peerPort, rangeTo, to, toPort := has(), has(), has(), has(), has(), has(), has(), has()
+	out := make([]graph.Element, n)
+	for i := range out {
+		e := &out[i]
+		for _, part := range []struct {
+			has bool
+			a   *netip.Addr
+		}{{addr, &e.Key.Addr}, {peer, &e.Key.Peer}, {rangeTo, &e.Key.RangeTo}, {to, &e.Data.Addr}} {
+			if part.has {
+				*part.a = address()
+			}
+		}
+		if port {
+			e.Key.Proto, e.Key.Port = graph.Protos[r.IntN(3)], uint16(r.IntN(3))
+		}
+		if slot {
+			e.Key.Slot = uint32(r.IntN(3)) * 100
+		}
+		if peerPort {
+			e.Key.PeerPort = uint16(r.IntN(3))
+		}
+		if toPort {
+			e.Data.Port = uint16(r.IntN(3)) * 100
+		}
+	}
+	return out
+}
+
+// The binary form and the digest are of the elements, however a list keeps them: alike elements are written from their
+// words, and one that is not alike makes the list keep all of them in another way.
+func TestBinaryFormDoesNotDependOnTheWords(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 2000 {
+		elements := uniformElements(r, r.IntN(20))
+		odd := graph.Element{
+			Key:  graph.Key{Addr: netip.IPv6Loopback(), Peer: netip.AddrFrom4([4]byte{1}), RangeTo: netip.IPv6Loopback()},
+			Data: graph.Data{Addr: netip.AddrFrom4([4]byte{1}), Verdict: graph.Verdict{Op: graph.Drop}},
+		}
+		words := graph.ElementsOf(elements)
+		apart := graph.ElementsOf(append(slices.Clone(elements), odd))
+		table := func(l graph.Elements) *graph.Table {
+			return &graph.Table{Sets: []*graph.Set{{Name: "s", Elements: l}}}
+		}
+		a, b := table(words), table(apart.Slice(0, len(elements)))
+		if !bytes.Equal(graph.Marshal(&graph.Ruleset{Tables: []*graph.Table{a}}), graph.Marshal(&graph.Ruleset{Tables: []*graph.Table{b}})) {
+			t.Fatalf("other bytes for\n%+v", elements)
+		}
+		if a.Digest() != b.Digest() {
+			t.Fatalf("another digest for\n%+v", elements)
+		}
+	}
+}
+
+// AppendSlot adds the last element with what it is given in place of its own.
+func TestAppendSlot(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	files := []string{"", "a.yaml", "b.yaml"}
+	for range 2000 {
+		e := randomElement(r, r.IntN(2) == 0)
+		e.Owner, e.Pos.File = &graph.Owner{}, files[r.IntN(3)]
+		want := []graph.Element{randomElement(r, r.IntN(2) == 0), e}
+		l := graph.ElementsOf(want)
+		for range r.IntN(5) {
+			x := randomElement(r, r.IntN(4) > 0)
+			e.Key.Slot, e.Data.Addr, e.Data.Port = x.Key.Slot, x.Data.Addr, x.Data.Port
+			e.Pos = diag.Pos{File: files[r.IntN(3)], Line: r.Int32(), Column: r.Int32()}
+			l.AppendSlot(e.Key.Slot, netip.AddrPortFrom(e.Data.Addr, e.Data.Port), e.Pos)
+			want = append(want, e)
+		}
+		if got := slices.Collect(l.All()); !slices.Equal(got, want) {
+			t.Fatalf("got\n%+v, want\n%+v", got, want)
 		}
 	}
 }
