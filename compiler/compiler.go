@@ -12,7 +12,6 @@
 package compiler
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/svcctl/svcctl/compiler/graph"
@@ -49,7 +48,8 @@ type Pass struct {
 }
 
 // passes is the whole compilation, in order. The order is that of reference: whatever a pass refers to, an earlier one
-// made. "sizes" counts the elements of all others, and "digest" digests everything.
+// made. "sizes" counts the elements of all others, and "digest" digests everything. No pass before these two looks at the
+// elements of a set, so the passes say what they are and [state.settle] works all of them out at once.
 var passes = []Pass{
 	{"tables", "one table per family, with every set and map of the program, empty", addTables},
 	{"policy-sets", "the address ranges of the configuration", fillPolicySets},
@@ -93,8 +93,11 @@ func Compile(m *resolve.Model, cfg Config, opts ...Option) (*graph.Ruleset, erro
 	for _, p := range passes {
 		st.pass = p.Name
 		p.run(st)
+		if o.after != nil {
+			st.settle()
+		}
 		if err := st.check(); err != nil {
-			return nil, fmt.Errorf("compiler: after pass %q: %w", p.Name, err)
+			return nil, err
 		}
 		if o.after != nil {
 			o.after(p.Name, st.rs)

@@ -3,6 +3,7 @@ package compiler
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // fewest is how many things are worth a goroutine.
@@ -19,6 +20,20 @@ func inParallel(n int, f func(from, to int)) {
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() { f(n*w/workers, n*(w+1)/workers) })
+	}
+	wg.Wait()
+}
+
+// each calls f for every number of [0, n), on all processors: for a few things of very different sizes.
+func each(n int, f func(i int)) {
+	var next atomic.Int32
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
 	}
 	wg.Wait()
 }

@@ -20,8 +20,8 @@ func addCounters(st *state) {
 		return
 	}
 	for _, fs := range st.families {
-		st.fill(fs, graph.ServiceConnectionsSet, fs.serviceCounters())
-		st.fill(fs, graph.EndpointConnectionsSet, fs.endpointCounters())
+		st.fill(fs, graph.ServiceConnectionsSet, fs.serviceCounters)
+		st.fill(fs, graph.EndpointConnectionsSet, fs.endpointCounters)
 		st.addChain(fs, chainCount, nil, nil, countRules(fs.family)...)
 	}
 }

@@ -21,12 +21,12 @@ func addMasquerade(st *state) {
 			graph.MatchSet{X: graph.SourceAddr, Not: true, Set: setClusterCIDRs},
 			graph.Match{X: graph.FibType{Of: graph.SourceAddr}, Value: graph.AddrTypeLocal}, graph.Masquerade{}))
 
-		shadows := nodePortShadows(fs)
+		shadows, pods := nodePortShadows(fs), len(rangeElements(fs.family, st.cfg.ClusterCIDRs)) > 0
 		st.fillEntries(fs, mapMasqueradeServices, func(e *entry) (graph.Data, bool) {
 			if !e.serving {
 				return graph.Data{}, false
 			}
-			if class := st.masqueradeClass(fs, e.at); class != "" {
+			if class := st.masqueradeClass(e.at, pods); class != "" {
 				return gotoData(class), true
 			}
 			return graph.Data{Verdict: graph.Verdict{Op: graph.Return}}, shadows(e)
@@ -36,14 +36,15 @@ func addMasquerade(st *state) {
 
 // masqueradeClass is the chain that decides about the source of connections to an address, or "" where every source is
 // kept. External traffic is masqueraded so that the reply comes back through this node, unless the Local traffic policy
-// asks for the client's address; ClusterIP traffic only when it comes from outside the cluster.
-func (st *state) masqueradeClass(fs *familyState, at *resolve.Address) string {
+// asks for the client's address; ClusterIP traffic only when it comes from outside the cluster, where it is known which
+// addresses of the family are pods'.
+func (st *state) masqueradeClass(at *resolve.Address, pods bool) string {
 	switch {
 	case at.Kind != resolve.ClusterIP && at.LocalOnly:
 		return chainMasqNodeLocal
 	case at.Kind != resolve.ClusterIP, st.cfg.MasqueradeAll:
 		return chainMasqAlways
-	case fs.table.Set(setClusterCIDRs).Elements.Len() > 0:
+	case pods:
 		return chainMasqOffCluster
 	default:
 		return ""
@@ -54,7 +55,7 @@ func (st *state) masqueradeClass(fs *familyState, at *resolve.Address) string {
 // that reached itself through its own service. Its reply would never leave it, so it is masqueraded.
 func fillHairpin(st *state) {
 	for _, fs := range st.families {
-		st.fill(fs, setHairpin, fs.hairpinElements())
+		st.fill(fs, setHairpin, fs.hairpinElements)
 	}
 }
 

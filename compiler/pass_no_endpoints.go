@@ -28,15 +28,19 @@ func addNoEndpoints(st *state) {
 			}
 		})
 
-		clusterIPs := fs.elements(setClusterIPs, len(fs.entries))
-		var last netip.Addr
-		for _, e := range fs.entries {
-			// The entries are sorted by address, so the ports of one address stand together.
-			if e.at.Kind == resolve.ClusterIP && e.key.Addr != last {
-				last = e.key.Addr
-				clusterIPs.Append(graph.Element{Key: graph.Key{Addr: last}, Owner: e.owner, Pos: e.Pos})
-			}
-		}
-		st.fill(fs, setClusterIPs, clusterIPs)
+		st.fill(fs, setClusterIPs, fs.clusterIPs)
 	}
+}
+
+func (fs *familyState) clusterIPs() graph.Elements {
+	elements := fs.elements(setClusterIPs, len(fs.entries))
+	var last netip.Addr
+	for _, e := range fs.entries {
+		// The entries are sorted by address, so the ports of one address stand together.
+		if e.at.Kind == resolve.ClusterIP && e.key.Addr != last {
+			last = e.key.Addr
+			elements.Append(graph.Element{Key: graph.Key{Addr: last}, Owner: e.owner, Pos: e.Pos})
+		}
+	}
+	return elements
 }

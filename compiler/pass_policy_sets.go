@@ -11,9 +11,15 @@ import (
 // fillPolicySets writes the address ranges of the configuration.
 func fillPolicySets(st *state) {
 	for _, fs := range st.families {
-		st.fill(fs, setClusterCIDRs, graph.ElementsOf(rangeElements(fs.family, st.cfg.ClusterCIDRs)))
-		st.fill(fs, setServiceCIDRs, graph.ElementsOf(rangeElements(fs.family, st.cfg.ServiceCIDRs)))
-		st.fill(fs, graph.NodePortAddressesSet, graph.ElementsOf(nodePortElements(fs.family, st.cfg.NodePortAddresses)))
+		st.fill(fs, setClusterCIDRs, func() graph.Elements {
+			return graph.ElementsOf(rangeElements(fs.family, st.cfg.ClusterCIDRs))
+		})
+		st.fill(fs, setServiceCIDRs, func() graph.Elements {
+			return graph.ElementsOf(rangeElements(fs.family, st.cfg.ServiceCIDRs))
+		})
+		st.fill(fs, graph.NodePortAddressesSet, func() graph.Elements {
+			return graph.ElementsOf(nodePortElements(fs.family, st.cfg.NodePortAddresses))
+		})
 	}
 }
 

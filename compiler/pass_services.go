@@ -27,7 +27,7 @@ func fillServices(st *state) {
 // node-local ones or both, as its shape needs them.
 func fillEndpoints(st *state) {
 	for _, fs := range st.families {
-		st.fill(fs, graph.EndpointsMap, fs.slotElements())
+		st.fill(fs, graph.EndpointsMap, fs.slotElements)
 	}
 }
 

@@ -7,6 +7,7 @@ const smallestSize = 1024
 // setSizes gives every static hash its size. With one, the kernel picks a hash of fixed width, which fills 2.5 times as
 // fast as the one that grows. Intervals are trees and have none.
 func setSizes(st *state) {
+	st.settle()
 	for _, t := range st.rs.Tables {
 		for _, s := range t.Sets {
 			if !s.Interval && !s.Dynamic {

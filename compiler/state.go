@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,13 +20,16 @@ type state struct {
 	pass string
 
 	families []*familyState
-	// touched are the sets that the current pass filled: only their elements need to be checked after it.
-	touched []touched
+	fills    []fill  // what settle has to do
+	broken   []error // what it found
 }
 
-type touched struct {
-	table *graph.Table
-	set   *graph.Set
+// fill is a set that a pass gives elements to.
+type fill struct {
+	pass     string
+	table    *graph.Table
+	set      *graph.Set
+	elements func() graph.Elements
 }
 
 // familyState is the part of one address family.
@@ -127,12 +131,24 @@ func newEntry(p *port, at *resolve.Address) entry {
 	return e
 }
 
-// fill gives a set its elements, in canonical order.
-func (st *state) fill(fs *familyState, name string, elements graph.Elements) {
-	s := fs.table.Set(name)
-	s.Elements = elements
-	s.SortElements()
-	st.touched = append(st.touched, touched{fs.table, s})
+// fill says what elements a set has: those that the function gives, when [state.settle] calls it.
+func (st *state) fill(fs *familyState, name string, elements func() graph.Elements) {
+	st.fills = append(st.fills, fill{st.pass, fs.table, fs.table.Set(name), elements})
+}
+
+// settle gives the sets their elements, in canonical order, and proves the invariants of the graph about them. It works on
+// several sets at a time.
+func (st *state) settle() {
+	errs := make([]error, len(st.fills))
+	each(len(st.fills), func(i int) {
+		f := &st.fills[i]
+		f.set.Elements = f.elements()
+		f.set.SortElements()
+		if err := graph.CheckElements(f.table, f.set); err != nil {
+			errs[i] = passError(f.pass, err)
+		}
+	})
+	st.fills, st.broken = nil, append(st.broken, errs...)
 }
 
 // elements gives an empty list with room for n elements of a set.
@@ -142,13 +158,15 @@ func (fs *familyState) elements(set string, n int) graph.Elements {
 
 // fillEntries gives a map keyed by service address one element for each entry that data knows.
 func (st *state) fillEntries(fs *familyState, name string, data func(*entry) (graph.Data, bool)) {
-	elements := fs.elements(name, len(fs.entries))
-	for _, e := range fs.entries {
-		if d, ok := data(e); ok {
-			elements.Append(graph.Element{Key: e.key, Data: d, Owner: e.owner, Pos: e.Pos})
+	st.fill(fs, name, func() graph.Elements {
+		elements := fs.elements(name, len(fs.entries))
+		for _, e := range fs.entries {
+			if d, ok := data(e); ok {
+				elements.Append(graph.Element{Key: e.key, Data: d, Owner: e.owner, Pos: e.Pos})
+			}
 		}
-	}
-	st.fill(fs, name, elements)
+		return elements
+	})
 }
 
 // addChain appends a chain of the current pass.
@@ -157,17 +175,19 @@ func (st *state) addChain(fs *familyState, name string, hook *graph.Hook, owner 
 		&graph.Chain{Name: name, Hook: hook, Rules: rules, Pass: st.pass, Owner: owner})
 }
 
-// check proves the invariants of the graph after a pass.
+// check proves the invariants of the graph after a pass, as far as it is settled.
 func (st *state) check() error {
-	var errs []error
+	errs := st.broken
 	for _, t := range st.rs.Tables {
-		errs = append(errs, graph.CheckProgram(t))
+		if err := graph.CheckProgram(t); err != nil {
+			errs = append(errs, passError(st.pass, err))
+		}
 	}
-	for _, x := range st.touched {
-		errs = append(errs, graph.CheckElements(x.table, x.set))
-	}
-	st.touched = st.touched[:0]
 	return errors.Join(errs...)
+}
+
+func passError(pass string, err error) error {
+	return fmt.Errorf("compiler: after pass %q: %w", pass, err)
 }
 
 func familyOf(f corev1.IPFamily) graph.Family {
