@@ -3,6 +3,7 @@ package manifest
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	"github.com/svcctl/svcctl/compiler/diag"
 )
@@ -61,6 +62,27 @@ func (o *Object[T]) At(field string) diag.Pos {
 	return diag.Pos{File: o.Pos.File, Line: at.line, Column: at.column}
 }
 
+// Items gives the places of the first n items of a list of mappings, as At gives that of each.
+func (o *Object[T]) Items(field string, n int) []diag.Pos {
+	out := make([]diag.Pos, n)
+	p := &o.positions
+	if i, ok := p.find(-1, field); ok && int(p.lists[i].count) >= n {
+		for k, at := range p.places[p.lists[i].first:][:n] {
+			out[k] = diag.Pos{File: o.Pos.File, Line: at.line, Column: at.column}
+		}
+		return out
+	}
+	for k := range out {
+		out[k] = o.At(field + "[" + strconv.Itoa(k) + "]")
+	}
+	return out
+}
+
+// find gives the index of an indexed list.
+func (p *positions) find(parent int32, field string) (int, bool) {
+	return slices.BinarySearchFunc(p.lists, list{parent: parent, field: field}, list.compare)
+}
+
 // lookup finds an item of an indexed list.
 func (p *positions) lookup(field string) (place, bool) {
 	at := int32(-1)
@@ -69,7 +91,7 @@ func (p *positions) lookup(field string) (place, bool) {
 		if !ok {
 			return place{}, false
 		}
-		i, ok := slices.BinarySearchFunc(p.lists, list{parent: at, field: name}, list.compare)
+		i, ok := p.find(at, name)
 		if !ok || index >= p.lists[i].count {
 			return place{}, false
 		}

@@ -33,14 +33,15 @@ type owner struct {
 }
 
 // checkClaims refuses what two Services claim. The first is the one whose namespace and name come first.
-func checkClaims(services []*resolved, found *diag.List) {
+func checkClaims(services []resolved, found *diag.List) {
 	c := &claims{
 		found:      found,
 		clusterIPs: make(map[netip.Addr]*resolved, len(services)),
 		nodePorts:  map[uint16]*resolved{},
 		addresses:  make(map[claim]owner, len(services)),
 	}
-	for _, svc := range services {
+	for i := range services {
+		svc := &services[i]
 		for _, a := range svc.addrs.cluster {
 			c.clusterIP(svc, a)
 		}

@@ -11,32 +11,43 @@ import (
 // affinityTimeout is the API server's default of sessionAffinityConfig.clientIP.timeoutSeconds (three hours).
 const affinityTimeout = corev1.DefaultClientIPServiceAffinitySeconds
 
-// defaulted gives the spec with everything filled in that the API server fills in, but for what it allocates. What it
-// changes is a copy: the Service itself stays as given.
-func (rs *resolver) defaulted(svc *corev1.Service) corev1.ServiceSpec {
-	spec := svc.Spec
+// The values that are filled in by pointer. All objects share them: there may be a hundred thousand.
+var (
+	clusterInternally = new(corev1.ServiceInternalTrafficPolicyCluster)
+	allocateNodePorts = new(true)
+	singleStack       = new(corev1.IPFamilyPolicySingleStack)
+	requireDualStack  = new(corev1.IPFamilyPolicyRequireDualStack)
+	onlyIPv4          = [...]corev1.IPFamily{corev1.IPv4Protocol}
+	onlyIPv6          = [...]corev1.IPFamily{corev1.IPv6Protocol}
+	unnamed           = new("")
+	overTCP           = new(corev1.ProtocolTCP)
+)
+
+// defaulted makes spec that of the Service with everything filled in that the API server fills in, but for what it
+// allocates. The Service itself stays as given.
+func (rs *resolver) defaulted(svc *corev1.Service, spec *corev1.ServiceSpec) {
+	*spec = svc.Spec
 	if spec.Type == "" {
 		spec.Type = corev1.ServiceTypeClusterIP
 	}
 	spec.Ports = defaultPorts(spec.Ports)
-	defaultAffinity(&spec)
+	defaultAffinity(spec)
 	if spec.Type == corev1.ServiceTypeExternalName {
-		return spec
+		return
 	}
 	if spec.InternalTrafficPolicy == nil {
-		spec.InternalTrafficPolicy = new(corev1.ServiceInternalTrafficPolicyCluster)
+		spec.InternalTrafficPolicy = clusterInternally
 	}
-	if spec.ExternalTrafficPolicy == "" && isExternal(&spec) {
+	if spec.ExternalTrafficPolicy == "" && isExternal(spec) {
 		spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyCluster
 	}
 	if spec.Type == corev1.ServiceTypeLoadBalancer && spec.AllocateLoadBalancerNodePorts == nil {
-		spec.AllocateLoadBalancerNodePorts = new(true)
+		spec.AllocateLoadBalancerNodePorts = allocateNodePorts
 	}
 	if spec.ClusterIP != "" && len(spec.ClusterIPs) == 0 {
 		spec.ClusterIPs = []string{spec.ClusterIP}
 	}
-	rs.defaultFamilies(&spec)
-	return spec
+	rs.defaultFamilies(spec)
 }
 
 func defaultPorts(given []corev1.ServicePort) []corev1.ServicePort {
@@ -73,30 +84,41 @@ func (rs *resolver) defaultFamilies(spec *corev1.ServiceSpec) {
 	headless := spec.ClusterIP == corev1.ClusterIPNone
 	bare := headless && len(spec.Selector) == 0
 	if spec.IPFamilyPolicy == nil {
-		policy := corev1.IPFamilyPolicySingleStack
+		spec.IPFamilyPolicy = singleStack
 		if bare {
 			// Nobody knows of which family the hand-written endpoints will be.
-			policy = corev1.IPFamilyPolicyRequireDualStack
+			spec.IPFamilyPolicy = requireDualStack
 		}
-		spec.IPFamilyPolicy = &policy
 	}
 	families := slices.Clip(spec.IPFamilies)
 	if !headless {
 		for i := len(families); i < len(spec.ClusterIPs); i++ {
 			if a, ok := ParseIP(spec.ClusterIPs[i]); ok {
-				families = append(families, FamilyOf(a))
+				families = withFamily(families, FamilyOf(a))
 			}
 		}
 	}
 	if len(families) == 0 {
-		families = append(families, rs.defaultFamily())
+		families = withFamily(families, rs.defaultFamily())
 	}
 	dual := *spec.IPFamilyPolicy == corev1.IPFamilyPolicyRequireDualStack || headless && *spec.IPFamilyPolicy ==
 		corev1.IPFamilyPolicyPreferDualStack
 	if dual && len(families) == 1 {
-		families = append(families, OtherFamily(families[0]))
+		families = withFamily(families, OtherFamily(families[0]))
 	}
 	spec.IPFamilies = families
+}
+
+// withFamily adds a family. The first one is not given memory of its own.
+func withFamily(families []corev1.IPFamily, f corev1.IPFamily) []corev1.IPFamily {
+	switch {
+	case len(families) > 0:
+		return append(families, f)
+	case f == corev1.IPv4Protocol:
+		return onlyIPv4[:1:1]
+	default:
+		return onlyIPv6[:1:1]
+	}
 }
 
 // defaultFamily is the family of a Service that names neither an address nor a family.
@@ -131,10 +153,10 @@ func defaultedSlice(s *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 	for i := range out.Ports {
 		p := &out.Ports[i]
 		if p.Name == nil {
-			p.Name = new("")
+			p.Name = unnamed
 		}
 		if p.Protocol == nil {
-			p.Protocol = new(corev1.ProtocolTCP)
+			p.Protocol = overTCP
 		}
 	}
 	return &out

@@ -66,7 +66,7 @@ func checkLimit(r *report, sp *ServicePort, i int) {
 		limit = MaxHashEndpoints
 	}
 	if n > limit {
-		r.found.Errorf(diag.Limit, sp.Pos, r.ref, portField(i), "Too many endpoints: %d: a port%s can have at most %d", n,
+		r.found.Errorf(diag.Limit, sp.Pos, *r.ref, portField(i), "Too many endpoints: %d: a port%s can have at most %d", n,
 			map[bool]string{true: " with source hashing"}[sp.SourceHash], limit)
 		(*r.found)[len(*r.found)-1].Hint = hint
 	}

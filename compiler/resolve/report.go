@@ -13,13 +13,18 @@ import (
 // they would cost more than everything else.
 type report struct {
 	found *diag.List
-	ref   diag.Object
-	at    func(field string) diag.Pos
+	ref   *diag.Object
+	in    interface {
+		At(field string) diag.Pos
+	}
 }
 
 func reportOn[T any](found *diag.List, o *manifest.Object[T]) *report {
-	return &report{found: found, ref: o.Ref, at: o.At}
+	return &report{found: found, ref: &o.Ref, in: o}
 }
+
+// at says where a field of the object is.
+func (r *report) at(field string) diag.Pos { return r.in.At(field) }
 
 // codes gives the code for each kind of finding that k8s.io/apimachinery knows.
 var codes = map[field.ErrorType]diag.Code{
@@ -47,7 +52,7 @@ func (r *report) addAt(place string, errs ...*field.Error) {
 		if !ok {
 			code = diag.Invalid
 		}
-		r.found.Errorf(code, r.at(asWritten(place)), r.ref, e.Field, "%s", e.ErrorBody())
+		r.found.Errorf(code, r.at(asWritten(place)), *r.ref, e.Field, "%s", e.ErrorBody())
 	}
 }
 
@@ -73,7 +78,7 @@ func (r *report) conflict(e *field.Error, hint string) {
 
 // warn takes a warning.
 func (r *report) warn(code diag.Code, path, format string, args ...any) {
-	r.found.Warnf(code, r.at(asWritten(path)), r.ref, path, format, args...)
+	r.found.Warnf(code, r.at(asWritten(path)), *r.ref, path, format, args...)
 }
 
 // asWritten gives the path under which a manifest has a field. The API server reports one field in its Go spelling.

@@ -37,9 +37,10 @@ import (
 func Resolve(b *manifest.Bundle, cfg Config) (*Model, diag.List) {
 	var found diag.List
 	rs := newResolver(b, cfg, &found)
-	services := make([]*resolved, len(b.Services))
+	services, models := make([]resolved, len(b.Services)), make([]Service, len(b.Services))
 	parallel(len(services), &found, func(i int, found *diag.List) {
-		services[i] = rs.service(b.Services[i], found)
+		services[i].Service = &models[i]
+		rs.service(&services[i], b.Services[i], found)
 	})
 	checkClaims(services, &found)
 	found.Sort()
@@ -72,17 +73,21 @@ func newResolver(b *manifest.Bundle, cfg Config, found *diag.List) *resolver {
 	rs.slices = rs.givenSlices(found)
 	rs.endpoints = rs.givenEndpoints(found)
 	var selecting []*manifest.Object[corev1.Service]
-	known := make(map[key]bool, len(b.Services))
+	used := 0 // of what is given for a Service
 	for _, o := range b.Services {
 		k := key{o.Ref.Namespace, o.Ref.Name}
-		known[k] = true
-		if len(rs.slices[k]) == 0 && rs.endpoints[k] == nil {
+		switch {
+		case len(rs.slices[k]) > 0, rs.endpoints[k] != nil: // never both: see givenEndpoints
+			used++
+		default:
 			selecting = append(selecting, o)
 		}
 	}
 	rs.pods = rs.indexPods(selecting, found)
 	rs.weights = podWeights(b.Pods, func(o *manifest.Object[corev1.Pod]) *report { return reportOn(found, o) })
-	rs.warnOrphans(known, found)
+	if used < len(rs.slices)+len(rs.endpoints) {
+		rs.warnOrphans(found)
+	}
 	return rs
 }
 
@@ -105,9 +110,11 @@ type resolved struct {
 }
 
 // service resolves one Service.
-func (rs *resolver) service(o *manifest.Object[corev1.Service], found *diag.List) *resolved {
+func (rs *resolver) service(out *resolved, o *manifest.Object[corev1.Service], found *diag.List) {
 	r := reportOn(found, o)
-	svc := &Service{Ref: o.Ref, Object: o, Spec: rs.defaulted(&o.Value)}
+	svc := out.Service
+	svc.Ref, svc.Object = o.Ref, o
+	rs.defaulted(&o.Value, &svc.Spec)
 	svc.Headless = isHeadless(&svc.Spec)
 	svc.Skipped = skipped(svc)
 	before := len(*found)
@@ -116,17 +123,16 @@ func (rs *resolver) service(o *manifest.Object[corev1.Service], found *diag.List
 
 	sources := rs.sources(svc, found)
 	svc.Slices = sortedSlices(sources)
-	out := &resolved{Service: svc, settings: readSettings(r, o.Value.Annotations)}
+	out.settings = readSettings(r, o.Value.Annotations)
 	if svc.Skipped != "" {
 		warnWithoutPath(r, svc)
-		return out
+		return
 	}
 	out.addrs = parseAddresses(svc)
 	rs.checkAllocated(r, svc, refused)
 	rs.warnService(r, out)
 	out.ports = rs.servicePorts(r, out, sources)
 	rs.warnEndpoints(r, out, sources)
-	return out
 }
 
 // skipped says why the packet path does not serve a Service, or nothing.
@@ -144,16 +150,16 @@ func skipped(svc *Service) string {
 	}
 }
 
-func model(services []*resolved) *Model {
+func model(services []resolved) *Model {
 	m := &Model{Services: make([]*Service, len(services))}
 	n := 0
-	for i, s := range services {
-		m.Services[i] = s.Service
-		n += len(s.ports)
+	for i := range services {
+		m.Services[i] = services[i].Service
+		n += len(services[i].ports)
 	}
 	m.ServicePorts = make([]*ServicePort, 0, n)
-	for _, s := range services {
-		m.ServicePorts = append(m.ServicePorts, s.ports...)
+	for i := range services {
+		m.ServicePorts = append(m.ServicePorts, services[i].ports...)
 	}
 	// Services and their ports are in order already.
 	slices.SortStableFunc(m.ServicePorts, func(a, b *ServicePort) int { return cmp.Compare(a.Family, b.Family) })

@@ -74,10 +74,7 @@ func (s *source) read(o *manifest.Object[discoveryv1.EndpointSlice], found *diag
 	slice := defaultedSlice(&o.Value)
 	*s.Slice = Slice{EndpointSlice: slice, Source: o.Ref, Pos: o.Pos}
 	s.addrs = checkSlice(r, slice)
-	s.Endpoints = make([]diag.Pos, len(slice.Endpoints))
-	for i := range s.Endpoints {
-		s.Endpoints[i] = o.At(endpointField(i))
-	}
+	s.Endpoints = o.Items("endpoints", len(slice.Endpoints))
 	_, s.headless = slice.Labels[labelHeadless]
 	s.used = !s.headless && slice.AddressType != discoveryv1.AddressTypeFQDN
 	if slice.AddressType == discoveryv1.AddressTypeFQDN {
@@ -87,21 +84,6 @@ func (s *source) read(o *manifest.Object[discoveryv1.EndpointSlice], found *diag
 		r.warn(diag.Ignored, "metadata.labels", "without the label %s the slice belongs to no Service",
 			discoveryv1.LabelServiceName)
 	}
-}
-
-// endpointFields are the paths of the endpoints of a slice, which are needed for every one of them.
-var endpointFields = func() (paths [maxSliceEndpoints]string) {
-	for i := range paths {
-		paths[i] = "endpoints[" + strconv.Itoa(i) + "]"
-	}
-	return paths
-}()
-
-func endpointField(i int) string {
-	if i < len(endpointFields) {
-		return endpointFields[i]
-	}
-	return "endpoints[" + strconv.Itoa(i) + "]"
 }
 
 // mirrored gives an Endpoints object as the EndpointSlices that Kubernetes would mirror it to: one for each subset and

@@ -58,8 +58,12 @@ func warnHeadlessSlices(svc *Service, given []*source, found *diag.List) {
 }
 
 // warnOrphans warns of endpoints whose Service is not in the input.
-func (rs *resolver) warnOrphans(known map[key]bool, found *diag.List) {
+func (rs *resolver) warnOrphans(found *diag.List) {
 	const missing = "service %s/%s is not in the input: these endpoints are not used"
+	known := make(map[key]bool, len(rs.bundle.Services))
+	for _, o := range rs.bundle.Services {
+		known[key{o.Ref.Namespace, o.Ref.Name}] = true
+	}
 	for k, given := range rs.slices {
 		if known[k] {
 			continue

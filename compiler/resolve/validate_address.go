@@ -82,7 +82,7 @@ func checkClusterIPForm(r *report, spec *corev1.ServiceSpec) ([]netip.Addr, bool
 			r.addAt(clusterIPPlace(spec, i), field.Invalid(path(), ip, special(a, ip)))
 			continue
 		case !isCanonical(a, ip):
-			r.found.Warnf(diag.Invalid, r.at(clusterIPPlace(spec, i)), r.ref, path().String(),
+			r.found.Warnf(diag.Invalid, r.at(clusterIPPlace(spec, i)), *r.ref, path().String(),
 				"IPv6 address %q should be in RFC 5952 canonical format (%q)", ip, a.String())
 		}
 		addrs = append(addrs, a)
