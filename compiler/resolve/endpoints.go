@@ -127,10 +127,14 @@ func orTrue(b *bool) bool { return b == nil || *b }
 // distinct sorts the candidates by address and port and leaves one of each. When two Pods have had one address, the one
 // that is going away does not count; among equals the most usable does, and then the first in the order of the slices.
 func distinct(c []candidate) []candidate {
-	byAddr := func(a, b candidate) int { return a.addr.Compare(b.addr) }
-	if !slices.IsSortedFunc(c, byAddr) {
-		slices.SortStableFunc(c, byAddr)
+	ascending := 1
+	for ascending < len(c) && c[ascending-1].addr.Compare(c[ascending].addr) < 0 {
+		ascending++
 	}
+	if ascending >= len(c) {
+		return c // as in a slice of a controller's
+	}
+	slices.SortStableFunc(c, func(a, b candidate) int { return a.addr.Compare(b.addr) })
 	out := c[:0]
 	for _, x := range c {
 		switch last := len(out) - 1; {
@@ -165,7 +169,7 @@ func (rs *resolver) choose(sp *ServicePort, sources []*source) {
 	all := candidates((*lent)[:0], sp, sources)
 	*lent = all
 	ready := where(all, isReadyEndpoint)
-	sp.HasEndpoints = len(ready) > 0 || slices.ContainsFunc(all, isDraining)
+	sp.HasEndpoints = len(ready) > 0 || len(where(all, isDraining)) > 0
 
 	clusterWide, local := needs(sp.Addresses)
 	if clusterWide {
@@ -177,7 +181,7 @@ func (rs *resolver) choose(sp *ServicePort, sources []*source) {
 	}
 	if local {
 		if sp.Local = endpointsOf(where(ready, rs.isHere)); len(sp.Local) == 0 {
-			sp.Local = endpointsOf(where(all, func(c candidate) bool { return isDraining(c) && rs.isHere(c) }))
+			sp.Local = endpointsOf(where(all, func(c *candidate) bool { return isDraining(c) && rs.isHere(c) }))
 		}
 	}
 	if sp.Protocol != corev1.ProtocolTCP {
@@ -203,15 +207,15 @@ func spared(
 }
 
 // where gives the candidates for which f holds: the same slice where that is all of them, as it mostly is.
-func where(c []candidate, f func(candidate) bool) []candidate {
+func where(c []candidate, f func(*candidate) bool) []candidate {
 	for i := range c {
-		if f(c[i]) {
+		if f(&c[i]) {
 			continue
 		}
 		out := slices.Clone(c[:i])
-		for _, x := range c[i+1:] {
-			if f(x) {
-				out = append(out, x)
+		for k := i + 1; k < len(c); k++ {
+			if f(&c[k]) {
+				out = append(out, c[k])
 			}
 		}
 		return out
@@ -219,12 +223,12 @@ func where(c []candidate, f func(candidate) bool) []candidate {
 	return c
 }
 
-func isReadyEndpoint(c candidate) bool { return c.ready }
+func isReadyEndpoint(c *candidate) bool { return c.ready }
 
-func isDraining(c candidate) bool { return c.serving && c.terminating }
+func isDraining(c *candidate) bool { return c.serving && c.terminating }
 
 // isHere reports whether an endpoint is on this node. One without a node name is not.
-func (rs *resolver) isHere(c candidate) bool {
+func (rs *resolver) isHere(c *candidate) bool {
 	name := c.endpoint.NodeName
 	return name != nil && rs.cfg.NodeName != "" && *name == rs.cfg.NodeName
 }

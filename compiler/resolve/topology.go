@@ -27,7 +27,8 @@ func (rs *resolver) nearby(ready []candidate) []candidate {
 // has a hint at all, and whether it is for here.
 func hinted(ready []candidate, match func(*discoveryv1.EndpointHints) (has, here bool)) ([]candidate, bool) {
 	var near []candidate
-	for _, c := range ready {
+	for i := range ready {
+		c := &ready[i]
 		if c.endpoint.Hints == nil {
 			return nil, false
 		}
@@ -36,7 +37,7 @@ func hinted(ready []candidate, match func(*discoveryv1.EndpointHints) (has, here
 			return nil, false
 		}
 		if here {
-			near = append(near, c)
+			near = append(near, *c)
 		}
 	}
 	return near, len(near) > 0
