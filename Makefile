@@ -47,6 +47,11 @@ golden: ## Write golden/want anew; read the difference line by line before commi
 	GOLDIE_UPDATE=1 $(GO) test ./golden
 	git --no-pager diff --stat -- golden/want
 
+.PHONY: manual
+manual: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+manual: ## Write docs/cli.md, and into bin/manual the manual pages and the completions
+	SVCCTL_MANUAL=$(CURDIR)/$(BIN)/manual $(GO) test -count=1 ./cmd/svcctl -run '^TestManual$$'
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run the linters
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...

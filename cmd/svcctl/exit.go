@@ -21,6 +21,18 @@ const (
 	exitConflict  = 4 // another writer, or a table that is not ours
 )
 
+// exitCodes says what each means.
+var exitCodes = []struct {
+	code    int
+	meaning string
+}{
+	{exitDone, "done, and nothing differs"},
+	{exitDifferent, "differences found (diff, verify, apply --detailed-exitcode)"},
+	{exitInput, "bad input or usage, also a name that get or describe does not find"},
+	{exitSystem, "the kernel or the system refused"},
+	{exitConflict, "conflict: another writer, or a table that svcctl did not write"},
+}
+
 // exitError is an error with the exit code it leads to. Without an error there is nothing left to say.
 type exitError struct {
 	code int

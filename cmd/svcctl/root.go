@@ -11,21 +11,23 @@ import (
 	"github.com/svcctl/svcctl/internal/config"
 )
 
-const rootHelp = `svcctl compiles Kubernetes-style Service manifests to nftables, and puts the result into the kernel in
+const rootIntro = `svcctl compiles Kubernetes-style Service manifests to nftables, and puts the result into the kernel in
 one transaction.
 
 It reads Services, EndpointSlices, Endpoints, Pods and Nodes from YAML or JSON files; no Kubernetes is
-needed.
+needed.`
 
-Exit codes:
-  0  done, and nothing differs
-  1  differences found (diff, verify, apply --detailed-exitcode)
-  2  bad input or usage, also a name that get or describe does not find
-  3  the kernel or the system refused
-  4  conflict: another writer, or a table that svcctl did not write
-
-The global flags can also be given as SVCCTL_TABLE, SVCCTL_STATE_DIR and so on, or in the
+const rootSettings = `The global flags can also be given as SVCCTL_TABLE, SVCCTL_STATE_DIR and so on, or in the
 configuration file.`
+
+// rootHelp is what the program is, and what holds for all of its commands.
+func rootHelp() string {
+	text := rootIntro + "\n\nExit codes:\n"
+	for _, code := range exitCodes {
+		text += fmt.Sprintf("  %d  %s\n", code.code, code.meaning)
+	}
+	return text + "\n" + rootSettings
+}
 
 // execute runs the command line and gives its exit code.
 func execute(ctx context.Context, env *environment, args []string) int {
@@ -52,7 +54,7 @@ func newRootCommand(env *environment) *cobra.Command {
 	root := &cobra.Command{
 		Use:               "svcctl",
 		Short:             "Compile Kubernetes-style Services to nftables",
-		Long:              rootHelp,
+		Long:              rootHelp(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},

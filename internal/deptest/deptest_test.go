@@ -49,6 +49,7 @@ var forbidden = []struct {
 	{"internal/dnsserver", module + "compiler/graph", "names know no rules"},
 	{"internal/dnsserver", module + "nft", "who answers queries does not touch the kernel's rules"},
 	{"cmd/", module + "internal/peer", "other people's programs are for tests"},
+	{"cmd/", module + "internal/manual", "the program that is shipped does not write its manual"},
 	{"internal/dnsserver", module + "render", "answers are made from records, not from their text"},
 }
 

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+
+	"github.com/svcctl/svcctl/internal/config"
+	"github.com/svcctl/svcctl/internal/manual"
+)
+
+// manualVariable names a directory to write the manual into: `make manual` sets it.
+const manualVariable = "SVCCTL_MANUAL"
+
+const referencePage = "../../docs/cli.md"
+
+// helpTree is the tree of commands as --help sees it.
+func helpTree() *cobra.Command {
+	root := newRootCommand(&environment{getenv: func(string) string { return "" }})
+	root.InitDefaultHelpFlag()
+	return root
+}
+
+// newBook puts together what the manual is made of: the commands, and what holds for all of them.
+func newBook(t *testing.T) manual.Book {
+	t.Helper()
+	example, err := os.ReadFile("../../examples/config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, err := manual.ReadSettings(example, config.Variable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return manual.Book{
+		Root:     helpTree(),
+		Intro:    rootIntro,
+		Settings: settings,
+		Date:     sourceDate(t),
+		Exits: func(*cobra.Command) []manual.Entry {
+			var out []manual.Entry
+			for _, code := range exitCodes {
+				out = append(out, manual.Entry{Name: strconv.Itoa(code.code), Text: code.meaning + "."})
+			}
+			return out
+		},
+		Files: []manual.Entry{
+			{Name: config.DefaultFile, Text: "The configuration, if it exists."},
+			{
+				Name: config.Default("stateDir"),
+				Text: "What is applied and the states before it, and a cache of decoded manifests.",
+			},
+		},
+		Environment: []manual.Entry{
+			{Name: "SVCCTL_CONFIG", Text: "The configuration file, where --config names none."},
+			{
+				Name: "SVCCTL_*",
+				Text: "Every setting of the configuration: SVCCTL_STATE_DIR for stateDir. An option comes before a variable, " +
+					"a variable before the file.",
+			},
+			{Name: "NO_COLOR", Text: "If it is not empty, the output has no colours unless --color=always says so."},
+		},
+	}
+}
+
+// sourceDate is the date of the pages: that of the source, so that the same source gives the same bytes.
+// (https://reproducible-builds.org/specs/source-date-epoch/)
+func sourceDate(t *testing.T) string {
+	t.Helper()
+	epoch := os.Getenv("SOURCE_DATE_EPOCH")
+	if epoch == "" {
+		return ""
+	}
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	if err != nil {
+		t.Fatalf("SOURCE_DATE_EPOCH: %v", err)
+	}
+	return time.Unix(seconds, 0).UTC().Format(time.DateOnly)
+}
+
+// TestManual compares docs/cli.md with what the commands say of themselves. With SVCCTL_MANUAL it writes it, and the
+// pages and completions into that directory.
+func TestManual(t *testing.T) {
+	book := newBook(t)
+	reference := book.Markdown()
+	if dir := os.Getenv(manualVariable); dir != "" {
+		writeManual(t, dir, book)
+		write(t, referencePage, reference)
+		return
+	}
+	present, err := os.ReadFile(referencePage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(present), string(reference)); diff != "" {
+		t.Errorf("docs/cli.md is not what the commands say of themselves: run \"make manual\" (-docs/cli.md +commands):\n%s", diff)
+	}
+}
+
+func writeManual(t *testing.T, dir string, book manual.Book) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil { // a command that is no more leaves no page
+		t.Fatal(err)
+	}
+	for _, page := range book.Pages() {
+		write(t, filepath.Join(dir, "man", page.Name), page.Text)
+	}
+	for name, shell := range map[string]string{"svcctl.bash": "bash", "_svcctl": "zsh", "svcctl.fish": "fish"} {
+		var script bytes.Buffer
+		if err := shells[shell](book.Root, &script); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, "completions", name), script.Bytes())
+	}
+}
+
+func write(t *testing.T, file string, text []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
