@@ -22,10 +22,7 @@ const (
 )
 
 // exitCodes says what each means.
-var exitCodes = []struct {
-	code    int
-	meaning string
-}{
+var exitCodes = []exitMeaning{
 	{exitDone, "done, and nothing differs"},
 	{exitDifferent, "differences found (diff, verify, apply --detailed-exitcode)"},
 	{exitInput, "bad input or usage, also a name that get or describe does not find"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/svcctl/svcctl/internal/config"
 	"github.com/svcctl/svcctl/internal/manual"
@@ -43,13 +44,15 @@ func newBook(t *testing.T) manual.Book {
 		Intro:    rootIntro,
 		Settings: settings,
 		Date:     sourceDate(t),
-		Exits: func(*cobra.Command) []manual.Entry {
+		Exits: func(cmd *cobra.Command) []manual.Entry {
 			var out []manual.Entry
-			for _, code := range exitCodes {
-				out = append(out, manual.Entry{Name: strconv.Itoa(code.code), Text: code.meaning + "."})
+			for _, e := range exitsOf(cmd) {
+				out = append(out, manual.Entry{Name: strconv.Itoa(e.code), Text: e.meaning})
 			}
 			return out
 		},
+		Flag:       func(f *pflag.Flag) (group, value string) { return annotation(f, helpGroup), annotation(f, helpValue) },
+		FlagGroups: flagTitles(),
 		Files: []manual.Entry{
 			{Name: config.DefaultFile, Text: "The configuration, if it exists."},
 			{

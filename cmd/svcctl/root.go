@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/internal/config"
 )
 
@@ -18,16 +20,7 @@ It reads Services, EndpointSlices, Endpoints, Pods and Nodes from YAML or JSON f
 needed.`
 
 const rootSettings = `The global flags can also be given as SVCCTL_TABLE, SVCCTL_STATE_DIR and so on, or in the
-configuration file.`
-
-// rootHelp is what the program is, and what holds for all of its commands.
-func rootHelp() string {
-	text := rootIntro + "\n\nExit codes:\n"
-	for _, code := range exitCodes {
-		text += fmt.Sprintf("  %d  %s\n", code.code, code.meaning)
-	}
-	return text + "\n" + rootSettings
-}
+configuration file. "svcctl COMMAND --help" tells more of a command.`
 
 // execute runs the command line and gives its exit code.
 func execute(ctx context.Context, env *environment, args []string) int {
@@ -54,7 +47,7 @@ func newRootCommand(env *environment) *cobra.Command {
 	root := &cobra.Command{
 		Use:               "svcctl",
 		Short:             "Compile Kubernetes-style Services to nftables",
-		Long:              rootHelp(),
+		Long:              rootIntro,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -67,7 +60,14 @@ func newRootCommand(env *environment) *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return inputError("%w (see %q)", err, cmd.CommandPath()+" --help")
+		hint := ""
+		var unknown *pflag.NotExistError
+		if errors.As(err, &unknown) {
+			if near := nearestFlag(cmd, unknown.GetSpecifiedName()); near != "" && unknown.GetSpecifiedShortnames() == "" {
+				hint = "; did you mean --" + near + "?"
+			}
+		}
+		return inputError("%w%s (see %q)", err, hint, cmd.CommandPath()+" --help")
 	})
 	flags := root.PersistentFlags()
 	flags.SortFlags = false
@@ -95,14 +95,20 @@ func newRootCommand(env *environment) *cobra.Command {
 		newDNSCommand(c),
 		newVersionCommand(c), newCompletionCommand(c),
 	)
+	arrangeHelp(root)
 	return root
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
 	hint := ""
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(name); len(near) > 0 {
-		hint = fmt.Sprintf("; did you mean %q?", near[0])
+	var known []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			known = append(known, sub.Name())
+		}
+	}
+	if near := diag.Nearest(name, known); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
 	return inputError("unknown command %q for %q%s (see %q)", name, cmd.CommandPath(), hint, cmd.CommandPath()+" --help")
 }

@@ -3,7 +3,9 @@ package manifest
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -122,7 +124,7 @@ func (d *decoder) unknownField(k int32, name string, info *typeInfo) {
 	d.errorf(diag.UnknownField, k, "unknown field %q", name)
 	if d.tree.nodes[k].kind != stringNode {
 		d.hint("YAML 1.1 reads " + d.tree.nodes[k].text + " as " + name + ": quote it")
-	} else if near := nearest(name, info.fields); near != "" {
+	} else if near := diag.Nearest(name, slices.Collect(maps.Keys(info.fields))); near != "" {
 		d.hint("did you mean " + strconv.Quote(near) + "?")
 	}
 }

@@ -139,8 +139,8 @@ func TestRefused(t *testing.T) {
 		want          []string // one per error
 	}{
 		{"unknown key", "nodename: a\nClusterCIDR: []\n", []string{
-			`:1: unknown key "nodename"; the nearest known one is "nodeName"`,
-			`:2: unknown key "ClusterCIDR"; the nearest known one is "clusterCIDRs"`,
+			`:1: unknown key "nodename"; did you mean "nodeName"?`,
+			`:2: unknown key "ClusterCIDR"; did you mean "clusterCIDRs"?`,
 		}},
 		{"key twice", "zone: a\nzone: b\n", []string{`:2: the key "zone" is there twice, first on line 1`}},
 		{"not a mapping", "- zone\n", []string{":1: the configuration is a mapping"}},

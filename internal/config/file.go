@@ -3,9 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/svcctl/svcctl/compiler/diag"
 )
 
 // file is a configuration file that is YAML and has no keys but known ones. viper does not notice an unknown key, and
@@ -47,49 +50,24 @@ func parse(name string, data []byte) (*file, error) {
 
 func (f *file) addKey(key *yaml.Node) {
 	if !isKey(key.Value) {
-		f.errs = append(f.errs, fmt.Errorf("%s:%d: unknown key %q; the nearest known one is %q",
-			f.name, key.Line, key.Value, nearest(key.Value)))
+		hint := "the keys are " + strings.Join(keys(), ", ")
+		if near := diag.Nearest(key.Value, keys()); near != "" {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		f.errs = append(f.errs, fmt.Errorf("%s:%d: unknown key %q; %s", f.name, key.Line, key.Value, hint))
 	}
 	f.lines[key.Value] = key.Line
 }
 
 func isKey(key string) bool {
-	for _, s := range settings {
-		if s.key == key {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(keys(), key)
 }
 
-// nearest gives the known key that takes the fewest edits to reach, ignoring case.
-func nearest(key string) string {
-	best, fewest := "", -1
-	for _, s := range settings {
-		if d := edits(strings.ToLower(key), strings.ToLower(s.key)); fewest < 0 || d < fewest {
-			best, fewest = s.key, d
-		}
+// keys are the known keys.
+func keys() []string {
+	out := make([]string, len(settings))
+	for i, s := range settings {
+		out[i] = s.key
 	}
-	return best
-}
-
-// edits counts the insertions, deletions and replacements between two words (the Levenshtein distance).
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return out
 }

@@ -16,9 +16,13 @@ import (
 
 // Book is what the documents are made of.
 type Book struct {
-	Root        *cobra.Command
-	Exits       func(cmd *cobra.Command) []Entry // its exit codes, and what each means
-	Intro       string                           // what the program is, without what has a section of its own
+	Root  *cobra.Command
+	Exits func(cmd *cobra.Command) []Entry // its exit codes, and what each means
+	Intro string                           // what the program is, without what has a section of its own
+	// Flag gives the group that a flag is listed in and the word that stands for its value; "" for none. FlagGroups are the
+	// groups in their order; what is in none comes first.
+	Flag        func(f *pflag.Flag) (group, value string)
+	FlagGroups  []string
 	Files       []Entry
 	Environment []Entry
 	Settings    []Setting
@@ -77,18 +81,30 @@ func examples(cmd *cobra.Command) []string {
 	return out
 }
 
-// flags are those of a command alone, or those that all have.
-func flags(cmd *cobra.Command) []*pflag.Flag {
+// optionGroup are options below one headline; the first has none.
+type optionGroup struct {
+	title   string
+	options []option
+}
+
+// options are the flags of a command alone, or, of the root, those that all have.
+func (b Book) options(cmd *cobra.Command) []optionGroup {
 	set := cmd.LocalNonPersistentFlags()
 	if !cmd.HasParent() {
 		set = cmd.PersistentFlags()
 	}
-	var out []*pflag.Flag
-	set.VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden && f.Name != "help" {
-			out = append(out, f)
+	var out []optionGroup
+	for _, title := range append([]string{""}, b.FlagGroups...) {
+		g := optionGroup{title: title}
+		set.VisitAll(func(f *pflag.Flag) {
+			if group, value := b.Flag(f); group == title && !f.Hidden && f.Name != "help" {
+				g.options = append(g.options, optionOf(f, value))
+			}
+		})
+		if len(g.options) > 0 {
+			out = append(out, g)
 		}
-	})
+	}
 	return out
 }
 
@@ -100,16 +116,19 @@ type option struct {
 	text     string
 }
 
-func optionOf(f *pflag.Flag) option {
-	value, usage := pflag.UnquoteUsage(f)
+func optionOf(f *pflag.Flag, value string) option {
+	usage := f.Usage
 	o := option{value: value, optional: f.NoOptDefVal != "" && f.Value.Type() != "bool", text: sentence(usage)}
+	if o.optional && !strings.Contains(usage, "without a value") {
+		o.text += " Without a value: " + f.NoOptDefVal + "."
+	}
 	if f.Shorthand != "" {
 		o.names = append(o.names, "-"+f.Shorthand)
 	}
 	o.names = append(o.names, "--"+f.Name)
 	if d := f.DefValue; f.Value.Type() == "bool" && d == "true" {
 		o.text += " Given by default; --" + f.Name + "=false switches it off."
-	} else if !slices.Contains([]string{"", "0", "0s", "false", "[]"}, d) && !strings.Contains(usage, "(default") {
+	} else if !slices.Contains([]string{"", "0", "0s", "false", "[]"}, d) && !strings.Contains(usage, "(default ") {
 		o.text += " Default: " + strings.Trim(d, "[]") + "."
 	}
 	return o

@@ -30,7 +30,7 @@ func (b Book) Markdown() []byte {
 	m.entries(b.Exits(b.Root))
 	m.linef("## Options of every command")
 	m.linef("")
-	m.options(b.Root)
+	m.options(b.options(b.Root))
 	m.linef("## Files")
 	m.linef("")
 	m.entries(b.Files)
@@ -48,7 +48,7 @@ func (b Book) Markdown() []byte {
 	m.linef("| key | default | variable | |")
 	m.linef("|---|---|---|---|")
 	for _, s := range b.Settings {
-		m.linef("| `%s` | `%s` | `%s` | %s |", s.Key, s.Default, s.Variable, inline(s.Text))
+		m.linef("| `%s` | `%s` | `%s` | %s |", s.Key, s.Default, s.Variable, cell(inline(s.Text)))
 	}
 	return []byte(m.String())
 }
@@ -67,17 +67,17 @@ func (b Book) markdownCommand(m *markdown, cmd *cobra.Command) {
 		}
 		m.linef("")
 	}
-	if len(flags(cmd)) > 0 {
-		m.options(cmd)
-	}
+	m.options(b.options(cmd))
 	if lines := examples(cmd); len(lines) > 0 {
 		m.linef("Examples:")
 		m.linef("")
 		m.literal(lines)
 	}
-	m.linef("Exit codes:")
-	m.linef("")
-	m.entries(b.Exits(cmd))
+	if !cmd.HasAvailableSubCommands() {
+		m.linef("Exit codes:")
+		m.linef("")
+		m.entries(b.Exits(cmd))
+	}
 }
 
 func anchor(cmd *cobra.Command) string { return pageName(cmd) }
@@ -116,22 +116,30 @@ func (m *markdown) literal(lines []string) {
 	m.linef("")
 }
 
-func (m *markdown) options(cmd *cobra.Command) {
-	m.linef("| option | |")
-	m.linef("|---|---|")
-	for _, f := range flags(cmd) {
-		o := optionOf(f)
-		term := "`" + strings.Join(o.names, "`, `")
-		switch {
-		case o.value != "" && o.optional:
-			term += "[=" + o.value + "]"
-		case o.value != "":
-			term += " " + o.value
+func (m *markdown) options(groups []optionGroup) {
+	for _, g := range groups {
+		title := "option"
+		if g.title != "" {
+			title = strings.ToLower(g.title) + " option"
 		}
-		m.linef("| %s` | %s |", strings.ReplaceAll(term, "|", `\|`), strings.ReplaceAll(inline(o.text), "|", `\|`))
+		m.linef("| %s | |", title)
+		m.linef("|---|---|")
+		for _, o := range g.options {
+			term := strings.Join(o.names, ", ")
+			switch {
+			case o.value != "" && o.optional:
+				term += "[=" + o.value + "]"
+			case o.value != "":
+				term += " " + o.value
+			}
+			m.linef("| `%s` | %s |", cell(term), cell(inline(o.text)))
+		}
+		m.linef("")
 	}
-	m.linef("")
 }
+
+// cell keeps text within one cell of a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 
 // inline marks what one types, and keeps the rest from being understood as markup.
 func inline(text string) string {

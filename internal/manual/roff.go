@@ -40,7 +40,7 @@ func (b Book) commandPage(cmd *cobra.Command) []byte {
 			}
 		}
 	}
-	r.options(cmd)
+	r.options(b, cmd)
 	if lines := examples(cmd); len(lines) > 0 {
 		r.linef(".SH EXAMPLES")
 		r.literal(lines)
@@ -125,28 +125,37 @@ func (r *roff) text(text string) {
 	}
 }
 
-func (r *roff) options(cmd *cobra.Command) {
+func (r *roff) options(b Book, cmd *cobra.Command) {
 	r.linef(".SH OPTIONS")
-	for _, f := range flags(cmd) {
-		o := optionOf(f)
-		var names []string
-		for _, n := range o.names {
-			names = append(names, `\fB`+escape(n)+`\fR`)
+	for _, g := range b.options(cmd) {
+		if g.title != "" {
+			r.linef(".SS %s", escape(g.title))
 		}
-		term := strings.Join(names, ", ")
-		switch {
-		case o.value != "" && o.optional:
-			term += `[=\fI` + escape(o.value) + `\fR]`
-		case o.value != "":
-			term += ` \fI` + escape(o.value) + `\fR`
+		for _, o := range g.options {
+			r.option(o)
 		}
-		r.item(term, o.text)
 	}
 	if cmd.HasParent() {
+		r.linef(".SS General")
 		r.item(`\fB\-h\fR, \fB\-\-help\fR`, "Show the help of the command.")
 		r.linef(".PP")
 		r.text("The options of every command, such as --table and --netns, are in " + reference(cmd.Root().Name(), 1) + ".")
 	}
+}
+
+func (r *roff) option(o option) {
+	var names []string
+	for _, n := range o.names {
+		names = append(names, `\fB`+escape(n)+`\fR`)
+	}
+	term := strings.Join(names, ", ")
+	switch {
+	case o.value != "" && o.optional:
+		term += `[=\fI` + escape(o.value) + `\fR]`
+	case o.value != "":
+		term += ` \fI` + escape(o.value) + `\fR`
+	}
+	r.item(term, o.text)
 }
 
 func (r *roff) seeAlso(b Book, cmd *cobra.Command) {
