@@ -2,18 +2,22 @@ package main
 
 import (
 	"io"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
-const completionHelp = `Print a script that completes commands, flags and the names of applied services.
+const completionHelp = `Print a script that completes commands, flags, the words flags take, and the names of applied services.
 
-  bash  needs the package bash-completion:
-        svcctl completion bash > /usr/share/bash-completion/completions/svcctl
-  zsh   svcctl completion zsh > "${fpath[1]}/_svcctl"
-  fish  svcctl completion fish > ~/.config/fish/completions/svcctl.fish`
+bash needs the package bash-completion. The packages of svcctl bring the scripts along.`
+
+const completionExamples = `  svcctl completion bash > /usr/share/bash-completion/completions/svcctl
+  svcctl completion zsh > "${fpath[1]}/_svcctl"
+  svcctl completion fish > ~/.config/fish/completions/svcctl.fish`
 
 // shells are the shells that there are scripts for.
 var shells = map[string]func(root *cobra.Command, w io.Writer) error{
@@ -27,6 +31,7 @@ func newCompletionCommand(c *cli) *cobra.Command {
 		Use:       "completion (bash | zsh | fish)",
 		Short:     "Print a completion script for a shell",
 		Long:      completionHelp,
+		Example:   completionExamples,
 		ValidArgs: []string{"bash", "zsh", "fish"},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || shells[args[0]] == nil {
@@ -79,6 +84,42 @@ func (c *cli) recordedNames(namespace string, given []string) []string {
 		}
 	}
 	return out
+}
+
+// namedNamespaces is where "ip netns" keeps the names of network namespaces.
+const namedNamespaces = "/run/netns"
+
+func completeNetns(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	entries, err := os.ReadDir(namedNamespaces)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveDefault // it may be a path, too
+	}
+	var out []cobra.Completion
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out, cobra.ShellCompDirectiveDefault
+}
+
+// completeStates offers the states that rollback can go back to, with when each was applied.
+func (c *cli) completeStates(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if c.setup() != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	records, err := c.store().History()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []cobra.Completion
+	for _, r := range records {
+		out = append(out, cobra.CompletionWithDesc(strconv.FormatUint(r.Serial, 10),
+			r.Time.Format(time.RFC3339)+", "+count(len(r.Services), "service", "services")))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
+
+func (c *cli) completeServices(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return c.recorded(), cobra.ShellCompDirectiveNoFileComp
 }
 
 func (c *cli) completeGet(o *getOptions) cobra.CompletionFunc {

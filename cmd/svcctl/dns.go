@@ -24,7 +24,9 @@ func newDNSCommand(c *cli) *cobra.Command {
 		Use:   "dns",
 		Short: "Write or serve the names of Services",
 		Long:  dnsHelp,
-		Args:  cobra.ArbitraryArgs,
+		Example: `  svcctl dns hosts -f services/ > hosts.services
+  svcctl dns serve`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknownCommand(cmd, args[0])

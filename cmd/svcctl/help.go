@@ -54,8 +54,8 @@ var valueWords = map[string]string{
 	"dump-after": "PASS", "filename": "PATH", "if-unconfirmed": "ID", "label-columns": "LABEL,…", "listen": "ADDRESS:PORT",
 	"local": "ADDRESS,…", "log-format": "FORMAT", "log-level": "LEVEL", "name-server": "NAME", "namespace": "NAMESPACE",
 	"netns": "NAME|PATH", "output": "FORMAT", "output-dir": "DIR", "selector": "SELECTOR", "service": "NAMESPACE/NAME",
-	"sort-by": "JSONPATH", "state-dir": "DIR", "table": "NAME", "timeout": "DURATION", "to": "NUMBER", "ttl": "SECONDS",
-	"view": "VIEW", "wait": "DURATION", "lock-timeout": "DURATION", "lock-wait": "DURATION", "watch": "INTERVAL",
+	"sort-by": "JSONPATH", "state-dir": "DIR", "table": "NAME", "to": "NUMBER", "ttl": "SECONDS", "view": "VIEW",
+	"watch": "INTERVAL",
 }
 
 // arrangeHelp puts commands and flags into their groups, and gives the values of flags their words.
@@ -97,6 +97,7 @@ func arrangeFlags(cmd *cobra.Command) {
 		}
 		if f.Value.Type() != "bool" {
 			f.Annotations[helpValue] = []string{word}
+			completeByWord(cmd, f.Name, word)
 		}
 		for _, g := range flagGroups {
 			if slices.Contains(g.names, f.Name) {
@@ -108,6 +109,23 @@ func arrangeFlags(cmd *cobra.Command) {
 	cmd.PersistentFlags().VisitAll(arrange)
 	for _, sub := range cmd.Commands() {
 		arrangeFlags(sub)
+	}
+}
+
+// completeByWord has a shell offer files only where a file is meant, unless the flag's own command knows better.
+func completeByWord(cmd *cobra.Command, flag, word string) {
+	if _, known := cmd.GetFlagCompletionFunc(flag); known {
+		return
+	}
+	directive := cobra.ShellCompDirectiveNoFileComp
+	switch word {
+	case "PATH", "FILE":
+		return
+	case "DIR":
+		directive = cobra.ShellCompDirectiveFilterDirs
+	}
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(nil, directive)); err != nil {
+		panic(err) // there is no such flag: a defect of the tree
 	}
 }
 

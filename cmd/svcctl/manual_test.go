@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,5 +133,80 @@ func write(t *testing.T, file string, text []byte) {
 	}
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Two programs that show manual pages have nothing to say against ours, not even about style.
+func TestPagesAreClean(t *testing.T) {
+	book := newBook(t)
+	book.Date = "2026-01-31"
+	dir := t.TempDir()
+	var files []string
+	for _, page := range book.Pages() {
+		file := filepath.Join(dir, page.Name)
+		write(t, file, page.Text)
+		files = append(files, file)
+	}
+	for _, tool := range [][]string{
+		{"mandoc", "-T", "lint", "-W", "style"},
+		{"groff", "-man", "-Tutf8", "-ww", "-z"},
+	} {
+		path, err := exec.LookPath(tool[0])
+		if err != nil && os.Getenv("SVCCTL_REQUIRE_NETNS") == "1" {
+			t.Error(err)
+		} else if err != nil {
+			t.Logf("not judged by %s: %v", tool[0], err)
+		} else if out, err := exec.Command(path, append(tool[1:], files...)...).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v\n%s", tool[0], err, out)
+		}
+	}
+}
+
+// The sections that a reader looks for are there, in the order of man-pages(7).
+func TestPagesHaveTheSections(t *testing.T) {
+	book := newBook(t)
+	want := []string{"NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "EXIT STATUS", "FILES", "ENVIRONMENT", "SEE ALSO"}
+	for _, page := range book.Pages() {
+		var got []string
+		for line := range strings.SplitSeq(string(page.Text), "\n") {
+			if title, ok := strings.CutPrefix(line, ".SH "); ok && slices.Contains(want, title) {
+				got = append(got, title)
+			}
+		}
+		want := want
+		switch page.Name {
+		case "svcctl.1":
+			want = slices.DeleteFunc(slices.Clone(want), func(s string) bool { return s == "EXAMPLES" })
+		case "svcctl-config.5":
+			want = []string{"NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "SEE ALSO"}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", page.Name, diff)
+		}
+	}
+}
+
+// Flags, their values and their help.
+func TestFlagsAreExplained(t *testing.T) {
+	names := map[string]bool{}
+	for _, cmd := range manual.Commands(helpTree()) {
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			names[f.Name] = true
+			if f.Usage == "" || strings.HasSuffix(f.Usage, ".") || strings.ToUpper(f.Usage[:1]) == f.Usage[:1] && f.Usage[1] != ' ' {
+				t.Errorf("%s --%s: its help is %q; want a phrase that begins in lower case and has no full stop",
+					cmd.CommandPath(), f.Name, f.Usage)
+			}
+			if f.Value.Type() != "bool" && valueWords[f.Name] == "" {
+				t.Errorf("%s --%s: valueWords in help.go has no word that stands for its value", cmd.CommandPath(), f.Name)
+			}
+			_, completed := cmd.GetFlagCompletionFunc(f.Name)
+			if words := strings.Contains(f.Usage, ": ") && strings.Contains(f.Usage, " or "); words && annotation(f, helpValue) == "FORMAT" &&
+				!completed {
+				t.Errorf("%s --%s: it takes one of a few words and does not complete them", cmd.CommandPath(), f.Name)
+			}
+		})
+		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: its short help is %q; want a phrase without a full stop", cmd.CommandPath(), cmd.Short)
+		}
 	}
 }

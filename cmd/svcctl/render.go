@@ -63,6 +63,9 @@ func newRenderCommand(c *cli) *cobra.Command {
 	flags.StringVar(&o.view, "view", "", "what a picture shows: services or, with dot, rules (default services)")
 	flags.StringArrayVar(&o.services, "service", nil, "draw only this service, NAMESPACE/NAME; can be given several times")
 	flags.StringVar(&o.dumpAfter, "dump-after", "", "print the ruleset as it is after this pass of the compiler")
+	if err := cmd.RegisterFlagCompletionFunc("service", c.completeServices); err != nil {
+		panic(err) // there is no such flag: a defect of the tree
+	}
 	completeFlag(cmd, "output", "nft", "json", "dot", "svg")
 	completeFlag(cmd, "view", "services", "rules")
 	completeFlag(cmd, "dump-after", passNames()...)

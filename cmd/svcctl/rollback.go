@@ -57,6 +57,9 @@ func newRollbackCommand(c *cli) *cobra.Command {
 	flags := cmd.Flags()
 	flags.Uint64Var(&o.to, "to", 0, "number of the state to go back to, as in --list")
 	flags.BoolVar(&o.list, "list", false, "show the states that are kept")
+	if err := cmd.RegisterFlagCompletionFunc("to", c.completeStates); err != nil {
+		panic(err) // there is no such flag: a defect of the tree
+	}
 	// What a watchdog runs: see watchdog.go.
 	flags.StringVar(&o.ifUnconfirmed, "if-unconfirmed", "", "undo this change, if it still waits to be confirmed")
 	flags.DurationVar(&o.after, "after", 0, "with --if-unconfirmed: wait so long before")

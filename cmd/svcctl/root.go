@@ -87,6 +87,9 @@ func newRootCommand(env *environment) *cobra.Command {
 	} {
 		completeFlag(root, name, words...)
 	}
+	if err := root.RegisterFlagCompletionFunc("netns", completeNetns); err != nil {
+		panic(err)
+	}
 	root.AddCommand(
 		newApplyCommand(c), newDiffCommand(c), newRenderCommand(c), newValidateCommand(c),
 		newExplainCommand(c), newAllocateCommand(c),

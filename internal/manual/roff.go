@@ -2,6 +2,7 @@ package manual
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,10 +27,10 @@ func (b Book) commandPage(cmd *cobra.Command) []byte {
 	var r roff
 	r.begin(pageName(cmd), 1, b)
 	r.linef(".SH NAME")
-	r.linef("%s \\- %s", escape(pageName(cmd)), escape(lowerFirst(purpose(cmd))))
+	r.wrap(escape(pageName(cmd)) + ` \- ` + escape(lowerFirst(purpose(cmd))))
 	r.linef(".SH SYNOPSIS")
 	r.linef(".B %s", escape(cmd.CommandPath()))
-	r.linef("%s", synopsisWords(synopsis(cmd)))
+	r.wrap(synopsisWords(synopsis(cmd)))
 	r.linef(".SH DESCRIPTION")
 	r.blocks(b.description(cmd))
 	if cmd.HasAvailableSubCommands() {
@@ -43,7 +44,7 @@ func (b Book) commandPage(cmd *cobra.Command) []byte {
 	r.options(b, cmd)
 	if lines := examples(cmd); len(lines) > 0 {
 		r.linef(".SH EXAMPLES")
-		r.literal(lines)
+		r.lines(lines)
 	}
 	r.linef(".SH EXIT STATUS")
 	r.entries(b.Exits(cmd))
@@ -89,6 +90,11 @@ func (r *roff) blocks(blocks []block) {
 
 func (r *roff) literal(lines []string) {
 	r.linef(".PP")
+	r.lines(lines)
+}
+
+// lines writes lines as they are.
+func (r *roff) lines(lines []string) {
 	r.linef(".RS 4")
 	r.linef(".nf")
 	for _, line := range lines {
@@ -110,7 +116,7 @@ func (r *roff) item(term, text string) {
 	r.text(text)
 }
 
-// text writes a paragraph, a line for each sentence: a changed sentence is a changed line.
+// text writes a paragraph, each sentence on lines of its own: a sentence ends where a line does.
 func (r *roff) text(text string) {
 	var line strings.Builder
 	for _, s := range spans(text) {
@@ -121,8 +127,23 @@ func (r *roff) text(text string) {
 		}
 	}
 	for sentence := range strings.SplitSeq(strings.ReplaceAll(line.String(), ". ", ".\n"), "\n") {
-		r.linef("%s", atLineStart(sentence))
+		r.wrap(sentence)
 	}
+}
+
+// widest is how long a line is, in bytes.
+const widest = 78
+
+func (r *roff) wrap(text string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > widest {
+			r.linef("%s", atLineStart(line))
+			line = ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	r.linef("%s", atLineStart(line))
 }
 
 func (r *roff) options(b Book, cmd *cobra.Command) {
@@ -176,24 +197,20 @@ func (r *roff) seeAlso(b Book, cmd *cobra.Command) {
 
 func reference(name string, section int) string { return fmt.Sprintf("%s(%d)", name, section) }
 
+var synopsisWord = regexp.MustCompile(`-{0,2}[A-Za-z][A-Za-z-]*|[^A-Za-z-]+|-`)
+
 // synopsisWords sets what is typed in bold and what stands for something in italics.
 func synopsisWords(text string) string {
-	var b strings.Builder
-	for _, word := range strings.SplitAfter(text, " ") {
-		core := strings.Trim(word, " []()|…")
-		before, after, _ := strings.Cut(word, core)
+	return atLineStart(synopsisWord.ReplaceAllStringFunc(text, func(word string) string {
 		switch {
-		case core == "":
-			b.WriteString(escape(word))
-			continue
-		case strings.ToUpper(core) == core:
-			core = `\fI` + escape(core) + `\fR`
+		case strings.ToLower(word) == strings.ToUpper(word):
+			return escape(word)
+		case strings.ToUpper(word) == word:
+			return `\fI` + escape(word) + `\fR`
 		default:
-			core = `\fB` + escape(core) + `\fR`
+			return `\fB` + escape(word) + `\fR`
 		}
-		b.WriteString(escape(before) + core + escape(after))
-	}
-	return atLineStart(b.String())
+	}))
 }
 
 // escape keeps text from being understood as roff. A hyphen becomes a minus: what is copied from a page has to work.

@@ -72,7 +72,7 @@ func (b Book) settingsPage() []byte {
 		r.text("Default: " + s.Default + ". Variable: " + s.Variable + ".")
 	}
 	r.linef(".SH EXAMPLES")
-	r.literal([]string{
+	r.lines([]string{
 		"# a node of a cluster whose pods are in 10.1.0.0/16",
 		"clusterCIDRs: [10.1.0.0/16]",
 		`nodePortRange: "30000-30999"`,
