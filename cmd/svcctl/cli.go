@@ -42,6 +42,9 @@ func (c *cli) runUnconfigured(work func(ctx context.Context, args []string) erro
 	return func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
 		c.command = cmd.CommandPath()
+		if o := cmd.Flags().Lookup("output"); o != nil && o.Value.String() == "json" {
+			c.env.progress.mute() // who reads along is a program
+		}
 		c.out = bufio.NewWriterSize(c.env.stdout, 64<<10)
 		err := work(ctx, args)
 		if flushErr := c.out.Flush(); flushErr != nil && (err == nil || errors.Is(err, errDifferent)) {
@@ -80,6 +83,7 @@ func (c *cli) startLog() error {
 	}
 	opts := &slog.HandlerOptions{Level: level}
 	if c.config.LogFormat == "json" {
+		c.env.progress.mute()
 		c.log = slog.New(slog.NewJSONHandler(c.env.stderr, opts))
 		return nil
 	}

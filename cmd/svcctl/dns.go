@@ -84,6 +84,7 @@ func (c *cli) names(ctx context.Context, o *dnsOptions, cfg dns.Config) (*dns.Zo
 		return nil, err
 	}
 	defer pauseCollector()()
+	c.phase("making zones")
 	zones, found := dns.Build(in.model, cfg)
 	return zones, c.judge(found, &inputFlags{})
 }

@@ -94,6 +94,7 @@ func (c *cli) dnsServe(ctx context.Context, o *dnsServeOptions) error {
 	n := &nameService{cli: c, opts: o, cfg: cfg, server: server, zones: zones}
 	c.notef("serving %s and %s on %s", zones.Zones[0].Origin,
 		count(len(zones.Zones)-1, "reverse zone", "reverse zones"), addresses(server.Addrs()))
+	c.idle()
 	n.run(ctx, watcher, reload)
 	return nil
 }
@@ -140,6 +141,7 @@ func (n *nameService) run(ctx context.Context, watcher *watch.Watcher, reload <-
 func (n *nameService) reload(ctx context.Context) {
 	c := n.cli
 	defer debug.FreeOSMemory()
+	defer c.idle()
 	zones, err := c.names(ctx, &n.opts.dnsOptions, n.cfg)
 	if err == nil {
 		if n.same(zones) {

@@ -44,6 +44,7 @@ func (t *target) countFlows(ctx context.Context, ch *change, desired *graph.Rule
 func (t *target) cutFlows(ctx context.Context, ch *change, desired *graph.Ruleset, results []result) error {
 	ctx = context.WithoutCancel(ctx)
 	start := t.cli.env.now()
+	t.cli.phase("cutting flows to endpoints that are gone")
 	stale, err := t.staleFlows(ctx, ch, desired, results)
 	if err == nil {
 		ch.flowsCut, err = t.conn.DeleteFlows(ctx, stale)

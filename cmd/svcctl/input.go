@@ -83,6 +83,11 @@ func (c *cli) readSources(ctx context.Context, f *inputFlags) ([]manifest.Source
 	if len(f.paths) == 0 {
 		return nil, inputError("must specify what to read with -f")
 	}
+	names := slices.Clone(f.paths)
+	if i := slices.Index(names, "-"); i >= 0 {
+		names[i] = "standard input"
+	}
+	c.phase("reading %s", joinWords(names))
 	sources, err := source.Read(ctx, f.paths, source.Options{Stdin: c.env.stdin, Recursive: f.recursive})
 	if err != nil && ctx.Err() == nil {
 		err = &exitError{exitInput, err}
@@ -93,6 +98,7 @@ func (c *cli) readSources(ctx context.Context, f *inputFlags) ([]manifest.Source
 // understand decodes sources, gives the Services the addresses they lack, and resolves the result.
 func (c *cli) understand(sources []manifest.Source, f *inputFlags, change changer) (*input, error) {
 	in := &input{sources: sources}
+	c.phase("decoding %s", count(len(sources), "file", "files"))
 	var found diag.List
 	defer pauseCollector()()
 	c.useDecoded(f)
@@ -138,6 +144,7 @@ const pausedMemory = 3 << 30
 // compile compiles the model.
 func (c *cli) compile(m *resolve.Model, opts ...compiler.Option) (*graph.Ruleset, error) {
 	defer pauseCollector()()
+	c.phase("compiling %s", count(len(m.Services), "service", "services"))
 	rs, err := compiler.Compile(m, c.config.Compiler(), opts...)
 	if err != nil {
 		return nil, systemError("a defect of svcctl, please report it: %w", err)

@@ -138,6 +138,7 @@ func (t *target) converge(
 	if dryRun {
 		return ch, nil
 	}
+	t.cli.phase("checking what was committed")
 	after := context.WithoutCancel(ctx) // the commit is made: what follows only tidies up and keeps the books
 	var problems []error
 	if !ch.plan.Empty() {
@@ -223,10 +224,11 @@ func (t *target) still(ctx context.Context, ch *change) (bool, error) {
 
 func (t *target) commit(ctx context.Context, ch *change) error {
 	start := t.cli.env.now()
+	n := ch.plan.Count()
+	t.cli.phase("committing %s to the kernel", count(n.ElementsAdded+n.ElementsDeleted, "element", "elements"))
 	if err := t.committer.Commit(ctx, ch.plan, ch.generation); err != nil {
 		return err
 	}
-	n := ch.plan.Count()
 	t.cli.log.Info("committed", "duration", t.cli.env.now().Sub(start), "tables", n.Tables, "chains", n.Chains,
 		"elementsAdded", n.ElementsAdded, "elementsDeleted", n.ElementsDeleted)
 	ch.generation = t.conn.After(ch.plan, ch.generation)

@@ -31,7 +31,12 @@ func run() int {
 		stdin:    os.Stdin,
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
-		terminal: isTerminal(os.Stdout),
+		terminal: isTerminal(os.Stdout), stderrTerminal: isTerminal(os.Stderr),
+		columns: func() int { return columns(os.Stderr) },
+		ticker: func(d time.Duration) (<-chan time.Time, func()) {
+			t := time.NewTicker(d)
+			return t.C, t.Stop
+		},
 		getenv:   os.Getenv,
 		now:      time.Now,
 		hostname: os.Hostname,
@@ -44,8 +49,12 @@ type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	terminal       bool // stdout is one
+	stderrTerminal bool
+	columns        func() int // of that of stderr
+	progress       *progress  // nil: nobody sees it
 	getenv         func(string) string
 	now            func() time.Time
+	ticker         func(time.Duration) (ticks <-chan time.Time, stop func())
 	hostname       func() (string, error)
 	uid            int
 }
@@ -72,4 +81,13 @@ func (e *environment) nodeName() (string, error) {
 func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
+}
+
+// columns gives the width of a terminal, 80 where it does not know itself.
+func columns(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col == 0 {
+		return 80
+	}
+	return int(size.Col)
 }

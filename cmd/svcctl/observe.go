@@ -71,6 +71,7 @@ func (t *target) ours(st *nft.State, err error) (*nft.State, error) {
 // was committed with its content, and nothing happened since (the generation is the same) or nothing that the rules and
 // the number of elements would show.
 func (t *target) observe(ctx context.Context) (*observation, error) {
+	t.cli.phase("looking at the kernel's tables")
 	st, err := t.survey(ctx)
 	if err != nil {
 		return nil, err
@@ -92,6 +93,7 @@ func (t *target) observe(ctx context.Context) (*observation, error) {
 		obs.ruleset, obs.learnt = st.Ruleset, true
 		return obs, nil
 	}
+	t.cli.phase("reading %s from the kernel", count(st.Elements(), "element", "elements"))
 	all, err := t.read(ctx)
 	switch {
 	case err == nil:

@@ -158,6 +158,7 @@ func (a *application) record(ch *change, applied *graph.Ruleset) error {
 	if ch.plan.Empty() && sameRecord(a.known, r, content) && a.store.Complete(a.known) {
 		return a.amend(r)
 	}
+	a.cli.phase("recording what was applied")
 	if err := a.store.Save(r, content); err != nil {
 		// An old record would be taken for the truth by the next command.
 		return systemError("the kernel has the new rules, but they could not be recorded: %w",

@@ -24,6 +24,8 @@ configuration file. "svcctl COMMAND --help" tells more of a command.`
 
 // execute runs the command line and gives its exit code.
 func execute(ctx context.Context, env *environment, args []string) int {
+	env = env.withProgress()
+	defer env.progress.end()
 	root := newRootCommand(env)
 	root.SetArgs(args)
 	root.SetIn(env.stdin)

@@ -83,6 +83,7 @@ func (c *cli) stats(ctx context.Context, o *statsOptions) error {
 			return systemError("writing to standard output: %w", err)
 		}
 		before = s
+		c.idle()
 		select {
 		case <-ctx.Done():
 			return nil // that is how watching ends

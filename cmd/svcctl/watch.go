@@ -44,6 +44,7 @@ func (c *cli) watchListing(
 		if err := c.watchOnce(ctx, o, w, find, first); err != nil || ctx.Err() != nil {
 			return err
 		}
+		c.idle()
 		select {
 		case <-watcher.Changes():
 		case <-ctx.Done():
