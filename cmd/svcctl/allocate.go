@@ -60,7 +60,7 @@ func (c *cli) allocate(ctx context.Context, o *allocateOptions) error {
 		return err
 	}
 	if o.write && slices.Contains(o.input.paths, "-") {
-		return inputError("--write changes files, and standard input is none")
+		return inputError("--write changes files, and standard input is none: name them with -f")
 	}
 	o.input.held = heldBy(c.loadRecordQuietly(c.store()))
 	in, err := c.load(ctx, &o.input, notEmpty)

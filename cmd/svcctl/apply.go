@@ -147,7 +147,7 @@ func (c *cli) knownFor(store *state.Store, o *applyOptions) (*state.Record, erro
 	}
 	known, err := c.readRecord(store)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, systemError("--prune=false needs the record of what was applied: %w", err)
+		return nil, systemError("--prune=false needs the record of what was applied: %w: apply all manifests once without it", err)
 	}
 	return known, nil
 }

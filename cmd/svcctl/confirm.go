@@ -61,9 +61,9 @@ func (c *cli) confirm(ctx context.Context) error {
 // nothingToConfirm says why nothing waits, as far as that is known.
 func (c *cli) nothingToConfirm(store *state.Store) error {
 	if r, err := store.Load(); err == nil && r.RolledBackTo != 0 {
-		return inputError("nothing waits to be confirmed: state %d came back %s", r.RolledBackTo, r.Time.Format(time.RFC3339))
+		return inputError("nothing waits to be confirmed: state %d came back %s: apply the change again", r.RolledBackTo, r.Time.Format(time.RFC3339))
 	}
-	return inputError("nothing waits to be confirmed")
+	return inputError("nothing waits to be confirmed: \"svcctl apply --confirm\" makes a change that does")
 }
 
 // endWaiting notes that nothing waits to be confirmed any more, and calls the watchdog off.

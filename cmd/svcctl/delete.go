@@ -44,7 +44,7 @@ func newDeleteCommand(c *cli) *cobra.Command {
 		RunE: c.run(func(ctx context.Context, _ []string) error {
 			switch {
 			case o.all && len(o.input.paths) > 0:
-				return inputError("--all and -f exclude each other")
+				return inputError("--all and -f exclude each other: leave one out")
 			case o.all:
 				return c.deleteAll(ctx, o.force)
 			case len(o.input.paths) == 0:
@@ -83,7 +83,7 @@ func (c *cli) deleteAll(ctx context.Context, force bool) error {
 	err = t.cutFlows(ctx, ch, &graph.Ruleset{}, nil)
 	c.noteFlows(ch.flowsCut)
 	if err := lock.ReleaseAndRemove(); err != nil {
-		return systemError("the tables are gone, but not the record of them: %w", err)
+		return systemError("the tables are gone, but not the record of them: %w: run the command again", err)
 	}
 	return err
 }
@@ -126,7 +126,7 @@ func (c *cli) deleteServices(ctx context.Context, o *deleteOptions) error {
 	store := c.store()
 	known, err := c.readRecord(store)
 	if err != nil {
-		return systemError("delete -f needs the record of what was applied: %w", err)
+		return systemError("delete -f needs the record of what was applied: %w: \"svcctl apply\" makes a new one", err)
 	}
 	gone, err := applied(known, named, o.ignoreNotFound)
 	if err != nil {
@@ -137,7 +137,7 @@ func (c *cli) deleteServices(ctx context.Context, o *deleteOptions) error {
 	}
 	manifests, err := store.Manifests(known)
 	if err != nil {
-		return systemError("delete -f needs what was applied: %w", err)
+		return systemError("delete -f needs what was applied: %w: \"svcctl apply\" records it again", err)
 	}
 	f := &inputFlags{quiet: true, noCache: o.input.noCache, held: heldBy(known)}
 	in, err := c.understand(manifests, f, func(b *manifest.Bundle) (*manifest.Bundle, error) {
@@ -173,7 +173,7 @@ func (c *cli) namedServices(ctx context.Context, f *inputFlags) ([]diag.Object, 
 		return nil, err
 	}
 	if len(b.Services) == 0 {
-		return nil, inputError("no services in the input")
+		return nil, inputError("no services in the input: -f takes the manifests of those to remove, --all removes everything")
 	}
 	var refs []diag.Object
 	for _, s := range b.Services {
@@ -193,7 +193,8 @@ func applied(known *state.Record, named []diag.Object, ignoreNotFound bool) ([]d
 			found = append(found, s)
 		} else {
 			missing = append(missing,
-				fmt.Sprintf("services %q not found in namespace %q: it is not applied", s.Name, s.Namespace))
+				fmt.Sprintf("services %q not found in namespace %q: it is not applied%s", s.Name, s.Namespace,
+					otherPlace(s.Namespace, s.Name, keysOf(known.Services))))
 		}
 	}
 	if len(missing) > 0 && !ignoreNotFound {

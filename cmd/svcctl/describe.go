@@ -36,7 +36,7 @@ func newDescribeCommand(c *cli) *cobra.Command {
 		Example: describeExamples,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return inputError("must say what to describe: services")
+				return inputError("must say what to describe, as in \"svcctl describe service NAME\"")
 			}
 			var err error
 			asked, err = parseRequests(args)
@@ -63,14 +63,14 @@ func (c *cli) describe(ctx context.Context, s *scope, selector string, asked *re
 	case len(asked.names) > 0 && s.allNamespaces:
 		return inputError("a name is looked up in one namespace: leave out -A, or the names")
 	case len(asked.names) > 0 && selector != "":
-		return inputError("name cannot be provided when a selector is specified")
+		return inputError("name cannot be provided when a selector is specified: leave one out")
 	}
 	in, err := c.look(ctx, s)
 	if err != nil {
 		return err
 	}
 	l := findServices(s, in)
-	l.pick(asked)
+	l.pick(asked, s.namespace, serviceKeys(in.model))
 	l.selectLabels(matching)
 	if len(l.order) == 0 && len(l.missing) == 0 {
 		c.noteNothing(s)

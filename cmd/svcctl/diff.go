@@ -19,6 +19,7 @@ import (
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/plan"
 	"github.com/svcctl/svcctl/compiler/resolve"
+	"github.com/svcctl/svcctl/internal/source"
 	"github.com/svcctl/svcctl/internal/state"
 	"github.com/svcctl/svcctl/render"
 )
@@ -234,7 +235,7 @@ func readRendered(path string) ([]byte, renderer, error) {
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, inputError("the path %q does not exist", path)
+		return nil, nil, inputError("the path %q does not exist%s", path, source.Nearby(path))
 	}
 	if err != nil || info.IsDir() || format == nil {
 		return nil, nil, nil // manifests, or source.Read says what is wrong

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/svcctl/svcctl/compiler/dns"
 	"github.com/svcctl/svcctl/internal/dnsserver"
@@ -68,7 +70,7 @@ func (c *cli) dnsServe(ctx context.Context, o *dnsServeOptions) error {
 		}
 	}
 	if slices.Contains(o.input.paths, "-") {
-		return inputError("standard input cannot be read again when it changes: give files or directories")
+		return inputError("standard input cannot be read again when it changes: name files or directories with -f")
 	}
 	// From before the first reading on, so that no change is missed.
 	reload := make(chan os.Signal, 1)
@@ -88,7 +90,7 @@ func (c *cli) dnsServe(ctx context.Context, o *dnsServeOptions) error {
 	}
 	server, err := dnsserver.New(ctx, o.listen, zones, dnsserver.Options{Log: c.log, Now: c.env.now})
 	if err != nil {
-		return systemError("%w", err)
+		return listenError(err)
 	}
 	debug.FreeOSMemory() // the manifests are many times what is kept of them
 	n := &nameService{cli: c, opts: o, cfg: cfg, server: server, zones: zones}
@@ -97,6 +99,20 @@ func (c *cli) dnsServe(ctx context.Context, o *dnsServeOptions) error {
 	c.idle()
 	n.run(ctx, watcher, reload)
 	return nil
+}
+
+// listenError says what to do about an address that cannot be listened on.
+func listenError(err error) error {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return systemError("%w: another server has it (\"ss -lntup\" names it); --listen takes another address or port", err)
+	case errors.Is(err, unix.EACCES):
+		return systemError("%w: ports below 1024 need CAP_NET_BIND_SERVICE; --listen takes another one", err)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return systemError("%w: --listen takes an address of this host (\"ip address\" shows them)", err)
+	default:
+		return systemError("%w", err)
+	}
 }
 
 // addresses gives "127.0.0.1:5353 and [::1]:5353".

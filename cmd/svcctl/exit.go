@@ -77,16 +77,21 @@ func classify(ctx context.Context, err error) *exitError {
 	case ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err())):
 		return &exitError{exitSystem, fmt.Errorf("interrupted (%w): nothing was changed", context.Cause(ctx))}
 	case errors.As(err, &coded):
+		if coded.code == exitSystem {
+			return &exitError{exitSystem, withRemedy(coded.err)}
+		}
 		return coded
 	case errors.As(err, &input):
 		return &exitError{exitInput, err}
-	case errors.As(err, &held), errors.Is(err, nft.ErrConflict):
+	case errors.As(err, &held):
+		return &exitError{exitConflict, fmt.Errorf("%w: run the command again when it is done", err)}
+	case errors.Is(err, nft.ErrConflict):
 		return &exitError{exitConflict, err}
 	case errors.Is(err, nft.ErrPermission):
 		return &exitError{exitSystem, fmt.Errorf("%w: run svcctl as root, or as an ordinary user "+
 			"in a namespace of your own (unshare -rn svcctl …)", nft.ErrPermission)}
 	default:
-		return &exitError{exitSystem, err}
+		return &exitError{exitSystem, withRemedy(err)}
 	}
 }
 

@@ -74,7 +74,7 @@ func (c *cli) explain(ctx context.Context, o *explainOptions, src, dst string) e
 	}
 	result, err := trace.Walk(rs, host, packet)
 	if err != nil {
-		return inputError("%s and %s are not of one address family", packet.Source.Addr(), packet.Dest.Addr())
+		return inputError("%s and %s are not of one address family: the source has to be of that of the destination", packet.Source.Addr(), packet.Dest.Addr())
 	}
 	if o.output == "json" {
 		return render.ExplainJSON(c.out, packet, result)
@@ -98,7 +98,7 @@ func (c *cli) explained(ctx context.Context, f *inputFlags) (*graph.Ruleset, err
 		return nil, err
 	}
 	if len(st.Ruleset.Tables) == 0 {
-		return nil, inputError("no table %s in the kernel: name manifests with -f", c.config.Table)
+		return nil, inputError("no table %s in the kernel: \"svcctl apply\" makes it, -f names manifests to look at instead", c.config.Table)
 	}
 	return st.Ruleset, nil
 }
@@ -108,7 +108,7 @@ func (c *cli) host(local []string) (trace.Host, error) {
 	for _, text := range local {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
-			return host, inputError("--local: %q is not an IP address", text)
+			return host, inputError("--local: %q is not an IP address, like 192.168.0.1", text)
 		}
 		host.Local = append(host.Local, addr)
 	}
@@ -125,7 +125,7 @@ func parsePacket(src, dst string) (trace.Packet, error) {
 	var p trace.Packet
 	source, err := netip.ParseAddr(src)
 	if err != nil || source.Zone() != "" {
-		return p, inputError("the source %q is not an IP address", src)
+		return p, inputError("the source %q is not an IP address, like 192.168.0.2 or fd00::2", src)
 	}
 	at, proto, given := strings.Cut(dst, "/")
 	dest, err := netip.ParseAddrPort(at)

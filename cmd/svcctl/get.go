@@ -91,7 +91,7 @@ func (c *cli) get(ctx context.Context, o *getOptions, args []string) error {
 	}
 	find := func(in *input, r *request) (listing, error) {
 		l := r.kind.find(&o.scope, in)
-		l.pick(r)
+		l.pick(r, o.namespace, serviceKeys(in.model))
 		l.selectLabels(selector)
 		return l, l.sortBy(o.sortBy)
 	}
@@ -118,13 +118,13 @@ func (o *getOptions) check(asked []*request) error {
 	case named && o.allNamespaces:
 		return inputError("a name is looked up in one namespace: leave out -A, or the names")
 	case named && o.selector != "":
-		return inputError("name cannot be provided when a selector is specified")
+		return inputError("name cannot be provided when a selector is specified: leave one out")
 	case o.watch && len(asked) > 1:
-		return inputError("you may only specify a single resource type with --watch")
+		return inputError("you may only specify a single resource type with --watch: leave the others out")
 	case o.watch && slices.Contains(o.input.paths, "-"):
-		return inputError("--watch reads again, and standard input can be read only once")
+		return inputError("--watch reads again, and standard input can be read only once: name files or directories with -f")
 	case o.events && !o.watch:
-		return inputError("--output-watch-events says how to --watch, and there is none")
+		return inputError("--output-watch-events says how to --watch, and there is none: add --watch, or leave it out")
 	default:
 		return nil
 	}

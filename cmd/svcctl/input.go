@@ -81,7 +81,7 @@ func (c *cli) load(ctx context.Context, f *inputFlags, change changer) (*input, 
 // readSources reads what -f names.
 func (c *cli) readSources(ctx context.Context, f *inputFlags) ([]manifest.Source, error) {
 	if len(f.paths) == 0 {
-		return nil, inputError("must specify what to read with -f")
+		return nil, inputError("must specify what to read with -f: a file, a directory, or - for standard input")
 	}
 	names := slices.Clone(f.paths)
 	if i := slices.Index(names, "-"); i >= 0 {
@@ -174,7 +174,7 @@ func (c *cli) judge(found diag.List, f *inputFlags) error {
 	case len(errs) > 0:
 		return &exitError{code: exitInput}
 	case len(warnings) > 0 && f.warningsAsErrors:
-		return inputError("%s, and --warnings-as-errors is given", count(len(warnings), "warning", "warnings"))
+		return inputError("%s, and --warnings-as-errors is given: mend what they name, or leave it out", count(len(warnings), "warning", "warnings"))
 	default:
 		return nil
 	}
@@ -202,7 +202,7 @@ func (c *cli) noteSkipped(skipped map[string]int) {
 // checkNotEmpty refuses a bundle without any object: it is a mistake whatever the command.
 func checkNotEmpty(b *manifest.Bundle) error {
 	if len(b.Services)+len(b.EndpointSlices)+len(b.Endpoints)+len(b.Pods)+len(b.Nodes) == 0 {
-		return inputError("no objects in the input")
+		return inputError("no objects in the input: of a directory the files *.yaml, *.yml and *.json are read, with -R those of its subdirectories")
 	}
 	return nil
 }

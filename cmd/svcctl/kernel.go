@@ -38,7 +38,7 @@ type committer interface {
 func (c *cli) openTarget(force bool) (*target, error) {
 	conn, err := nft.Open(c.config.Netns)
 	if err != nil {
-		return nil, err
+		return nil, c.netnsError(err)
 	}
 	return &target{cli: c, conn: conn, committer: conn, force: force}, nil
 }
@@ -103,7 +103,7 @@ func (t *target) apply(ctx context.Context, decide planner, dryRun bool) (*chang
 				return nil, d.addTo(t.refused(err))
 			}
 			if tries >= maxTries {
-				return nil, d.addTo(fmt.Errorf("gave up after %d tries: %w", tries, err))
+				return nil, d.addTo(fmt.Errorf("gave up after %d tries: %w: \"nft monitor\" shows what", tries, err))
 			}
 			if d.change != nil || errors.As(err, &partial) {
 				ctx = context.WithoutCancel(ctx) // that something was changed is not left behind unsaid
@@ -153,7 +153,7 @@ func (t *target) converge(
 }
 
 // errMeddled says that somebody changed our tables as soon as they were committed.
-var errMeddled = errors.New("another program changed svcctl's tables right after the commit")
+var errMeddled = errors.New("another program changed svcctl's tables right after the commit: \"svcctl verify\" names what")
 
 // checkCounts makes sure that every set has as many elements as were committed: that some could be lost without an error
 // has been seen in other programs.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -43,7 +45,7 @@ func kindNames() []string {
 func parseKind(word string) (*kind, error) {
 	i := slices.IndexFunc(kinds, func(k *kind) bool { return slices.Contains(k.names, strings.ToLower(word)) })
 	if i < 0 {
-		return nil, inputError("there is no kind %q: there are %s", word, joinWords(kindNames()))
+		return nil, inputError("there is no kind %q%s: there are %s", word, didYouMean(word, kindNames()), joinWords(kindNames()))
 	}
 	return kinds[i], nil
 }
@@ -140,8 +142,9 @@ func (l *listing) shown() []render.Object {
 	return out
 }
 
-// pick leaves the objects that were named, in the order of the names; without names, all.
-func (l *listing) pick(r *request) {
+// pick leaves the objects that were named, in the order of the names; without names, all. services are the keys of those
+// there are in any namespace.
+func (l *listing) pick(r *request, namespace string, services []string) {
 	if len(r.names) == 0 {
 		return
 	}
@@ -154,7 +157,11 @@ func (l *listing) pick(r *request) {
 		if i, ok := at[name]; ok {
 			l.order = append(l.order, i)
 		} else {
-			l.missing = append(l.missing, fmt.Sprintf("%s %q not found", r.kind.resource, name))
+			hint := otherPlace(namespace, name, services)
+			if r.kind.names[0] == "endpointslices" {
+				hint = cmp.Or(didYouMean(name, slices.Collect(maps.Keys(at))), "; \"svcctl get endpointslices -A\" lists all there are")
+			}
+			l.missing = append(l.missing, fmt.Sprintf("%s %q not found%s", r.kind.resource, name, hint))
 		}
 	}
 }

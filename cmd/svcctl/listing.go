@@ -51,7 +51,7 @@ func (c *cli) look(ctx context.Context, s *scope) (*input, error) {
 		return c.load(ctx, &s.input, nil)
 	}
 	if s.input.recursive {
-		return nil, inputError("-R says how to read -f, and there is none")
+		return nil, inputError("-R says how to read -f, and there is none: add -f, or leave it out")
 	}
 	store := c.store()
 	record, err := c.readRecord(store)
@@ -59,12 +59,12 @@ func (c *cli) look(ctx context.Context, s *scope) (*input, error) {
 		return &input{bundle: &manifest.Bundle{}, model: &resolve.Model{}}, nil
 	}
 	if err != nil {
-		return nil, systemError("%w; -f says what to look at instead", err)
+		return nil, recordError(err, "-f says what to look at instead")
 	}
 	s.input.held = heldBy(record)
 	manifests, err := store.Manifests(record)
 	if err != nil {
-		return nil, systemError("%w; -f says what to look at instead", err)
+		return nil, recordError(err, "-f says what to look at instead")
 	}
 	return c.understand(manifests, &s.input, nil)
 }

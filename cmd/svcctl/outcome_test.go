@@ -23,7 +23,7 @@ func withObject(m *resolve.Model) *resolve.Model {
 
 // What the record says and what the kernel lacks, in all combinations.
 func TestResults(t *testing.T) {
-	c := &cli{}
+	c := &cli{env: &environment{}}
 	c.config.Table = "svcctl"
 	compile := func(m *resolve.Model) *graph.Ruleset {
 		t.Helper()

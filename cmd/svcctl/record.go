@@ -161,7 +161,7 @@ func (a *application) record(ch *change, applied *graph.Ruleset) error {
 	a.cli.phase("recording what was applied")
 	if err := a.store.Save(r, content); err != nil {
 		// An old record would be taken for the truth by the next command.
-		return systemError("the kernel has the new rules, but they could not be recorded: %w",
+		return systemError("the kernel has the new rules, but they could not be recorded: %w; \"svcctl apply\" does it when what is in the way is gone",
 			errors.Join(err, a.store.Remove()))
 	}
 	return nil

@@ -37,10 +37,8 @@ func (t *target) refused(err error) error {
 // advice gives what can be done about a refusal, "" where nobody knows.
 func (t *target) advice(kernel *nft.KernelError, err error) string {
 	switch {
-	case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
-		return "free memory, or raise the memory limit of the control group that svcctl runs in"
 	case kernel == nil:
-		return ""
+		return remedy(err)
 	case kernel.Errno == unix.ENFILE && kernel.Set == graph.AffinityMap:
 		return fmt.Sprintf("affinityMapSize in the configuration, now %d, is how many clients it holds", t.cli.config.AffinityMapSize)
 	case kernel.Errno == unix.ENFILE:
@@ -50,7 +48,7 @@ func (t *target) advice(kernel *nft.KernelError, err error) string {
 	case kernel.Errno == unix.ERANGE:
 		return "names in nftables have at most 255 bytes"
 	default:
-		return ""
+		return remedy(err)
 	}
 }
 

@@ -169,7 +169,8 @@ func (c *cli) picture(m *resolve.Model, rs *graph.Ruleset, names []string) (*beh
 	for _, name := range names {
 		i := slices.IndexFunc(m.Services, func(s *resolve.Service) bool { return serviceKey(s.Ref) == name })
 		if i < 0 {
-			return nil, inputError("there is no service %q in the input; --service takes NAMESPACE/NAME", name)
+			return nil, inputError("there is no service %q in the input%s; --service takes NAMESPACE/NAME", name,
+				didYouMean(name, serviceKeys(m)))
 		}
 		if s := m.Services[i]; s.Skipped != "" {
 			return nil, inputError("the service %s has no address that rules serve: %s", name, s.Skipped)

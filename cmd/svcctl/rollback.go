@@ -46,7 +46,7 @@ func newRollbackCommand(c *cli) *cobra.Command {
 			case o.ifUnconfirmed != "":
 				return c.rollBackUnconfirmed(ctx, o)
 			case o.list && o.to != 0:
-				return inputError("--list and --to exclude each other")
+				return inputError("--list and --to exclude each other: leave one out")
 			case o.list:
 				return c.listStates()
 			default:
@@ -93,7 +93,7 @@ func (c *cli) rollback(ctx context.Context, o *rollbackOptions) error {
 	case pending != nil:
 		to = pending.Before
 	case len(records) < 2:
-		return inputError("there is no earlier state to go back to")
+		return inputError("there is no earlier state to go back to: \"svcctl delete --all\" removes what is applied")
 	default:
 		to = records[1].Serial
 	}
@@ -134,7 +134,7 @@ func (c *cli) restore(
 	record := *records[i]
 	rs, err := store.Applied(&record)
 	if err != nil {
-		return systemError("state %d: %w", to, err)
+		return systemError("state %d: %w: \"svcctl rollback --list\" shows the others", to, err)
 	}
 	t.expect(nil, rs)
 	ch, err := t.converge(ctx, rs, false, nil)

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/internal/config"
 )
 
@@ -105,23 +104,23 @@ func newRootCommand(env *environment) *cobra.Command {
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
-	hint := ""
 	var known []string
 	for _, sub := range cmd.Commands() {
 		if sub.IsAvailableCommand() {
 			known = append(known, sub.Name())
 		}
 	}
-	if near := diag.Nearest(name, known); near != "" {
-		hint = fmt.Sprintf("; did you mean %q?", near)
-	}
-	return inputError("unknown command %q for %q%s (see %q)", name, cmd.CommandPath(), hint, cmd.CommandPath()+" --help")
+	return inputError("unknown command %q for %q%s (see %q)", name, cmd.CommandPath(), didYouMean(name, known), cmd.CommandPath()+" --help")
 }
 
 // noArguments refuses arguments, which are files whose -f was forgotten more often than not.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return inputError("%q takes no arguments, and %q is one; files are named with -f", cmd.CommandPath(), args[0])
+		hint := fmt.Sprintf("(see %q)", cmd.CommandPath()+" --help")
+		if cmd.Flags().Lookup("filename") != nil {
+			hint = "files are named with -f"
+		}
+		return inputError("%q takes no arguments, and %q is one; %s", cmd.CommandPath(), args[0], hint)
 	}
 	return nil
 }

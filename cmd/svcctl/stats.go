@@ -59,7 +59,7 @@ func (c *cli) stats(ctx context.Context, o *statsOptions) error {
 	}
 	switch {
 	case o.watch != 0 && o.output == "prometheus":
-		return inputError("--watch is for people and programs that read along; -o prometheus is one reading")
+		return inputError("--watch is for people and programs that read along; -o prometheus is one reading: leave one out")
 	case o.watch != 0 && o.watch < watchShortest:
 		return inputError("--watch=%s: the shortest is %s", o.watch, watchShortest)
 	}

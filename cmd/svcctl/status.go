@@ -92,7 +92,7 @@ func (c *cli) readStatus(ctx context.Context) (*statusJSON, error) {
 	store := c.store()
 	record, err := c.readRecord(store)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, systemError("%w: \"svcctl apply\" makes a new one", err)
+		return nil, recordError(err, "\"svcctl apply\" makes a new one")
 	}
 	applied := c.recall(store, record)()
 	t, err := c.openTarget(true)

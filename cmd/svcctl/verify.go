@@ -98,14 +98,14 @@ func (c *cli) verify(ctx context.Context, o *verifyOptions) error {
 func (c *cli) appliedRuleset(store *state.Store) (*state.Record, *graph.Ruleset, error) {
 	record, err := c.readRecord(store)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, inputError("nothing is recorded as applied in %s", c.config.StateDir)
+		return nil, nil, inputError("nothing is recorded as applied in %s: \"svcctl apply\" applies something, --state-dir names another record", c.config.StateDir)
 	}
 	if err != nil {
-		return nil, nil, systemError("%w: \"svcctl apply\" makes a new one", err)
+		return nil, nil, recordError(err, "\"svcctl apply\" makes a new one")
 	}
 	rs, err := store.Applied(record)
 	if err != nil {
-		return nil, nil, systemError("%w: \"svcctl apply\" makes a new one", err)
+		return nil, nil, recordError(err, "\"svcctl apply\" makes a new one")
 	}
 	return record, rs, nil
 }

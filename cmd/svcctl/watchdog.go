@@ -44,7 +44,7 @@ func (c *cli) arm(ctx context.Context, store *state.Store, before uint64, wait t
 		err = store.SavePending(p)
 	}
 	if err != nil {
-		return nil, errors.Join(systemError("the watchdog that would undo the change cannot be set: %w", err), store.RemovePending())
+		return nil, errors.Join(systemError("the watchdog that would undo the change cannot be set, so nothing was changed: %w: without --confirm it can be made, and stays", err), store.RemovePending())
 	}
 	return p, nil
 }

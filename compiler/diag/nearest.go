@@ -13,7 +13,7 @@ func Nearest(word string, known []string) string {
 	}
 	known = slices.Sorted(slices.Values(known))
 	lower := strings.ToLower(word)
-	best, least := "", len(word)/3+2
+	best, least := "", (len(word)+1)/3+1 // a third of it may be wrong
 	var begun []string
 	for _, candidate := range known {
 		if distance := editDistance(lower, strings.ToLower(candidate)); distance < least {

@@ -80,7 +80,7 @@ func readFile(name string) (*file, error) {
 	case errors.Is(err, fs.ErrNotExist) && !explicit:
 		return &file{name: name}, nil
 	case err != nil:
-		return nil, fmt.Errorf("the configuration file: %w", err)
+		return nil, fmt.Errorf("the configuration file: %w: --config, or else SVCCTL_CONFIG, names another", err)
 	}
 	return parse(name, data)
 }

@@ -6,6 +6,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/manifest"
 )
 
@@ -126,7 +128,7 @@ func (r *reader) read(in *input) {
 		in.data, err = os.ReadFile(in.name)
 	}
 	if err != nil {
-		in.err = fmt.Errorf("the path %q cannot be read: %w", in.name, cause(err))
+		in.err = fmt.Errorf("the path %q cannot be read: %w%s", in.name, cause(err), permissionHint(err))
 	}
 }
 
@@ -139,9 +141,9 @@ func (r *reader) path(p string) {
 	info, err := os.Stat(p)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		r.fail("the path %q does not exist", p)
+		r.fail("the path %q does not exist%s", p, Nearby(p))
 	case err != nil:
-		r.fail("the path %q cannot be read: %w", p, cause(err))
+		r.fail("the path %q cannot be read: %w%s", p, cause(err), permissionHint(err))
 	case info.IsDir():
 		r.directory(p)
 	case info.Mode()&(fs.ModeDevice|fs.ModeSocket) != 0:
@@ -154,7 +156,7 @@ func (r *reader) path(p string) {
 
 func (r *reader) stdin() {
 	if r.stdinRead {
-		r.fail("standard input cannot be used for multiple arguments")
+		r.fail("standard input cannot be used for multiple arguments: give - once")
 		return
 	}
 	r.stdinRead = true
@@ -185,7 +187,7 @@ func (r *reader) directory(dir string) {
 func (r *reader) entries(dir string) (subdirectories bool) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
-		r.fail("the directory %q cannot be read: %w", dir, cause(err))
+		r.fail("the directory %q cannot be read: %w%s", dir, cause(err), permissionHint(err))
 		return false
 	}
 	for _, e := range entries {
@@ -246,4 +248,29 @@ func cause(err error) error {
 		return pe.Err
 	}
 	return err
+}
+
+func permissionHint(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return ": only its owner, or root, can change that (\"ls -ld\" names the owner)"
+	}
+	return ""
+}
+
+// Nearby gives "; did you mean …?" where the directory of a path that does not exist has something that is called
+// nearly so, or "".
+func Nearby(p string) string {
+	dir, name := filepath.Split(filepath.Clean(p))
+	entries, err := os.ReadDir(cmp.Or(dir, "."))
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if near := diag.Nearest(name, names); near != "" {
+		return fmt.Sprintf("; did you mean %q?", dir+near)
+	}
+	return ""
 }
