@@ -40,17 +40,23 @@ var examplePromises = map[string]promise{
 	"svcctl allocate -f services/":            {want: "drawn"},
 	"svcctl allocate -f services/ -R --write": {after: "grep -q 'clusterIP.*10' services/demo.yaml", want: "drawn"},
 
-	"svcctl apply -f /etc/svcctl/services":                               {want: `service/web unchanged`},
-	"kubectl get svc,endpointslices,pods -A -o yaml | svcctl apply -f -": {want: `(?s)service/one created.*service/web pruned`},
-	"svcctl apply -f services/ --dry-run":                                {want: `service/web created \(dry run\)`},
+	"svcctl apply -f /etc/svcctl/services": {want: `service/web unchanged`},
+	"kubectl get svc,endpointslices,pods -A -o yaml | svcctl apply -f -": {
+		want: `(?s)service/one created.*service/web pruned`,
+	},
+	"svcctl apply -f services/ --dry-run": {want: `service/web created \(dry run\)`},
 	"svcctl apply -f services/ --confirm=60s": {
 		before: "svcctl delete --all >/dev/null", after: "svcctl confirm >/dev/null", want: `unless "svcctl confirm" comes before`,
 	},
 	"svcctl apply -f one.yaml --prune=false": {want: `(?s)service/one created.*service/web unchanged`},
 
 	"svcctl completion bash > /usr/share/bash-completion/completions/svcctl": {want: "complete -o default"},
-	"svcctl completion zsh > \"${fpath[1]}/_svcctl\"":                        {before: "fpath=(none $HOME)", file: "home/_svcctl", want: "#compdef svcctl"},
-	"svcctl completion fish > ~/.config/fish/completions/svcctl.fish":        {file: "home/.config/fish/completions/svcctl.fish"},
+	"svcctl completion zsh > \"${fpath[1]}/_svcctl\"": {
+		before: "fpath=(none $HOME)", file: "home/_svcctl", want: "#compdef svcctl",
+	},
+	"svcctl completion fish > ~/.config/fish/completions/svcctl.fish": {
+		file: "home/.config/fish/completions/svcctl.fish",
+	},
 
 	"svcctl confirm": {before: "svcctl apply -f one.yaml --confirm=60s >/dev/null 2>&1", want: "^confirmed$"},
 
@@ -60,14 +66,20 @@ var examplePromises = map[string]promise{
 	"svcctl describe service/web -n demo -f services/": {want: `Endpoints: +10\.1\.0\.29:8080,10\.1\.0\.30:8080`},
 	"svcctl describe services -A -l app=web":           {want: `(?s)Name: +dns.*Name: +web`},
 
-	"svcctl diff -f services/":                                   {before: "svcctl apply -f main/services >/dev/null", code: exitDifferent, want: `\+ endpoint 10\.1\.0\.30:8080`},
-	"svcctl diff -f services/ --base main/services/":             {code: exitDifferent, want: `\+ endpoint 10\.1\.0\.30:8080`},
+	"svcctl diff -f services/": {
+		before: "svcctl apply -f main/services >/dev/null", code: exitDifferent, want: `\+ endpoint 10\.1\.0\.30:8080`,
+	},
+	"svcctl diff -f services/ --base main/services/": {
+		code: exitDifferent, want: `\+ endpoint 10\.1\.0\.30:8080`,
+	},
 	"svcctl diff -f services/ --base main/services/ -o markdown": {code: exitDifferent, want: `(?m)^\| |^#`},
 	"svcctl diff -f services/ --base rendered.nft": {
 		before: "svcctl render -f main/services >rendered.nft", code: exitDifferent, want: `(?m)^\+.*10\.1\.0\.30`,
 	},
 
-	"svcctl dns hosts -f services/ > hosts.services": {want: `(?m)^10\.111\.193\.186\s+web\.demo\.svc\.cluster\.local`},
+	"svcctl dns hosts -f services/ > hosts.services": {
+		want: `(?m)^10\.111\.193\.186\s+web\.demo\.svc\.cluster\.local`,
+	},
 	"svcctl dns hosts": {want: `web\.demo\.svc\.cluster\.local`},
 	"svcctl dns serve": {forever: true, want: "serving cluster.local"},
 	"svcctl dns serve -f services/ --listen 127.0.0.1:5353 --listen '[::1]:5353'": {
@@ -83,8 +95,12 @@ var examplePromises = map[string]promise{
 	},
 
 	"svcctl env -n demo": {want: `WEB_SERVICE_HOST=10\.111\.193\.186`},
-	"svcctl env -n demo -f services/ -o systemd > /etc/default/demo-services": {want: `WEB_SERVICE_HOST="10\.111\.193\.186"`},
-	"docker run --env-file <(svcctl env -n demo) app":                         {want: `WEB_SERVICE_HOST=10\.111\.193\.186`},
+	"svcctl env -n demo -f services/ -o systemd > /etc/default/demo-services": {
+		want: `WEB_SERVICE_HOST="10\.111\.193\.186"`,
+	},
+	"docker run --env-file <(svcctl env -n demo) app": {
+		want: `WEB_SERVICE_HOST=10\.111\.193\.186`,
+	},
 
 	"svcctl explain 192.168.0.2 10.111.193.186:80/tcp -f services/":       {want: `10\.1\.0\.29:8080`},
 	"svcctl explain 10.1.0.29 10.96.0.10:53/udp":                          {want: `10\.1\.0\.53:53`},
@@ -94,7 +110,9 @@ var examplePromises = map[string]promise{
 	"svcctl get svc,endpointslices -A -o wide":                                {want: `(?s)service/web .*web-1`},
 	"svcctl get svc web -n demo -o jsonpath='{.spec.clusterIP}' -f services/": {want: `^10\.111\.193\.186$`},
 	"svcctl get svc -l app=web --sort-by=.spec.clusterIP":                     {want: `(?m)^dns `},
-	"svcctl get ep -A --watch --output-watch-events":                          {forever: true, want: `ADDED +demo +web `},
+	"svcctl get ep -A --watch --output-watch-events": {
+		forever: true, want: `ADDED +demo +web `,
+	},
 
 	"svcctl help apply":    {want: "svcctl apply -f PATH"},
 	"svcctl help dns zone": {want: "svcctl dns zone "},
@@ -113,7 +131,9 @@ var examplePromises = map[string]promise{
 
 	"svcctl stats":                 {want: `10\.111\.193\.186:80`},
 	"svcctl stats -o wide --watch": {forever: true, want: `10\.1\.0\.29:8080`},
-	"svcctl stats -o prometheus > svcctl.prom.tmp && mv svcctl.prom.tmp svcctl.prom": {file: "svcctl.prom", want: `(?m)^# TYPE svcctl_`},
+	"svcctl stats -o prometheus > svcctl.prom.tmp && mv svcctl.prom.tmp svcctl.prom": {
+		file: "svcctl.prom", want: `(?m)^# TYPE svcctl_`,
+	},
 
 	"svcctl status":                {want: `Kernel: +has what was applied`},
 	"svcctl status -o json":        {want: `"drifted": false`},
