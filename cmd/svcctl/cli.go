@@ -117,7 +117,7 @@ func checkFormat(format string, formats ...string) error {
 			return nil
 		}
 	}
-	return inputError("unknown output format %q%s: there are %s", format, didYouMean(format, formats), joinWords(formats))
+	return inputError("unknown output format %q: there are %s%s", format, joinWords(formats), didYouMean(format, formats))
 }
 
 // joinWords gives "a, b and c".

@@ -45,7 +45,7 @@ func kindNames() []string {
 func parseKind(word string) (*kind, error) {
 	i := slices.IndexFunc(kinds, func(k *kind) bool { return slices.Contains(k.names, strings.ToLower(word)) })
 	if i < 0 {
-		return nil, inputError("there is no kind %q%s: there are %s", word, didYouMean(word, kindNames()), joinWords(kindNames()))
+		return nil, inputError("there is no kind %q: there are %s%s", word, joinWords(kindNames()), didYouMean(word, kindNames()))
 	}
 	return kinds[i], nil
 }

@@ -135,7 +135,7 @@ func (o *renderOptions) check() error {
 	}
 	switch {
 	case o.view != "services" && o.view != "rules":
-		return inputError("unknown view %q: there are services and rules", o.view)
+		return inputError("unknown view %q: there are services and rules%s", o.view, didYouMean(o.view, []string{"services", "rules"}))
 	case o.view == "services" && o.dumpAfter != "":
 		return inputError("--dump-after shows rules: with -o dot, leave --view and --service out")
 	case o.view == "rules" && len(o.services) > 0:
@@ -169,7 +169,7 @@ func (c *cli) picture(m *resolve.Model, rs *graph.Ruleset, names []string) (*beh
 	for _, name := range names {
 		i := slices.IndexFunc(m.Services, func(s *resolve.Service) bool { return serviceKey(s.Ref) == name })
 		if i < 0 {
-			return nil, inputError("there is no service %q in the input%s; --service takes NAMESPACE/NAME", name,
+			return nil, inputError("there is no service %q in the input; --service takes NAMESPACE/NAME%s", name,
 				didYouMean(name, serviceKeys(m)))
 		}
 		if s := m.Services[i]; s.Skipped != "" {
@@ -189,5 +189,5 @@ func checkPass(name string) error {
 			return nil
 		}
 	}
-	return inputError("there is no pass %q; the passes are %s", name, joinWords(names))
+	return inputError("there is no pass %q; the passes are %s%s", name, joinWords(names), didYouMean(name, names))
 }

@@ -116,11 +116,11 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 // noArguments refuses arguments, which are files whose -f was forgotten more often than not.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		hint := fmt.Sprintf("(see %q)", cmd.CommandPath()+" --help")
+		hint := fmt.Sprintf(" (see %q)", cmd.CommandPath()+" --help")
 		if cmd.Flags().Lookup("filename") != nil {
-			hint = "files are named with -f"
+			hint = "; files are named with -f"
 		}
-		return inputError("%q takes no arguments, and %q is one; %s", cmd.CommandPath(), args[0], hint)
+		return inputError("%q takes no arguments, and %q is one%s", cmd.CommandPath(), args[0], hint)
 	}
 	return nil
 }
