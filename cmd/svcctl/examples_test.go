@@ -106,10 +106,16 @@ var examplePromises = map[string]promise{
 	"svcctl explain 10.1.0.29 10.96.0.10:53/udp":                          {want: `10\.1\.0\.53:53`},
 	"svcctl explain fd00:c0::2 '[fd00:10:96::1]:80' -f services/ -o json": {want: `fd00:c0::7`},
 
-	"svcctl get services":                                                     {want: `(?m)^dns +ClusterIP`},
-	"svcctl get svc,endpointslices -A -o wide":                                {want: `(?s)service/web .*web-1`},
-	"svcctl get svc web -n demo -o jsonpath='{.spec.clusterIP}' -f services/": {want: `^10\.111\.193\.186$`},
-	"svcctl get svc -l app=web --sort-by=.spec.clusterIP":                     {want: `(?m)^dns `},
+	"svcctl get services": {want: `(?m)^dns +ClusterIP`},
+	"svcctl get svc,endpointslices -A -o wide": {
+		want: `(?s)service/web .*web-1`,
+	},
+	"svcctl get svc web -n demo -o jsonpath='{.spec.clusterIP}' -f services/": {
+		want: `^10\.111\.193\.186$`,
+	},
+	"svcctl get svc -l app=web --sort-by=.spec.clusterIP": {
+		want: `(?m)^dns `,
+	},
 	"svcctl get ep -A --watch --output-watch-events": {
 		forever: true, want: `ADDED +demo +web `,
 	},
