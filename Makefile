@@ -29,6 +29,7 @@ demo: build ## Show services carrying traffic, in private network namespaces
 .PHONY: deps
 deps: $(COREDNS) ## Get what the tests compare with: Debian packages (as root; otherwise say what is missing), CoreDNS
 	@./.ci/deps
+	@./.ci/neighbours
 
 $(COREDNS): $(wildcard internal/peer/coredns/*)
 	mkdir -p $(TOOLS)

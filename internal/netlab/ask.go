@@ -192,6 +192,8 @@ func outcome(err error) Outcome {
 		return Refused // the host speaks no SCTP: ICMP protocol unreachable, ICMPv6 unrecognized next header
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
 		return Unreachable
+	case errors.Is(err, unix.EACCES):
+		return Unreachable // ICMPv6 administratively prohibited; of ICMP it is EHOSTUNREACH
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return Silent
 	default:
