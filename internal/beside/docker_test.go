@@ -41,6 +41,7 @@ func TestDocker(t *testing.T) {
 	// A machine of internal/bootlab can't change the kernel's settings, and docker has to.
 	h.run("sh", "-c", "mkdir /run/proc && mount -t proc proc /run/proc && mount --bind /run/proc/sys/net /proc/sys/net")
 
+	conn := h.connect(local4)
 	// Forwarding is on, and docker leaves the forward chain as it is.
 	h.run("systemctl", "start", "docker.service")
 	h.works("forwarding was on")
@@ -68,6 +69,7 @@ func TestDocker(t *testing.T) {
 	h.run("systemctl", "stop", "docker.service", "docker.socket")
 	h.run("sysctl", "--write", "net.ipv4.ip_forward=0")
 	h.run("systemctl", "start", "docker.service")
+	conn.goesOn(t, "docker switched forwarding on")
 	h.leads("docker switched forwarding on", h.lab.Client, map[netip.AddrPort]string{
 		web4: "silent", nodePort4: "silent", boxed: "silent", web6: "pod-1", local4: "node",
 	})
@@ -77,9 +79,13 @@ func TestDocker(t *testing.T) {
 
 	h.write("/etc/systemd/system/docker.service.d/svcctl.conf", letThrough)
 	h.run("systemctl", "daemon-reload")
+	h.run("systemctl", "restart", "docker.service")
+	forwarded := h.connect(web4)
 	for _, when := range []string{"let through", "let through, restarted"} {
 		h.run("systemctl", "restart", "docker.service")
 		h.works(when)
+		conn.goesOn(t, when)
+		forwarded.goesOn(t, when)
 		h.verifies(when)
 		h.leads(when, h.lab.Client, map[netip.AddrPort]string{
 			boxed: "box", direct(h.lab.Pods[0]): "silent", direct(box): "silent",

@@ -48,6 +48,7 @@ func TestFail2ban(t *testing.T) {
 		return err == nil
 	})
 	h.works("started")
+	conn := h.connect(web4)
 
 	second := netlab.SecondClientAddr4
 	fails := func(log string) {
@@ -79,5 +80,6 @@ func TestFail2ban(t *testing.T) {
 	h.until("restarted, it bans", refused(direct(h.lab.Node)))
 	h.works("restarted")
 	h.verifies("restarted")
+	conn.goesOn(t, "restarted")
 	h.deletes()
 }

@@ -18,8 +18,10 @@ func TestFirewalld(t *testing.T) {
 	h.apply()
 	h.works("before")
 
+	conn := h.connect(web4)
 	keeps := func(when string) {
 		t.Helper()
+		conn.goesOn(t, when)
 		h.works(when)
 		h.verifies(when)
 		h.leads(when, h.lab.Client, map[netip.AddrPort]string{

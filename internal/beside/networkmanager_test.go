@@ -25,6 +25,7 @@ func TestNetworkManager(t *testing.T) {
 	h.apply()
 	h.run("systemctl", "start", "NetworkManager.service")
 	h.works("started")
+	conn := h.connect(web4)
 	h.run("svcctl", "apply", "-f", "/root/services.yaml", "-f", "/root/guest.yaml")
 	guested := netip.MustParseAddrPort("10.96.0.3:80")
 	h.leads("not shared", h.lab.Client, map[netip.AddrPort]string{guested: "guest"})
@@ -59,4 +60,5 @@ func TestNetworkManager(t *testing.T) {
 	h.run("systemctl", "restart", "NetworkManager.service")
 	h.works("restarted")
 	h.verifies("restarted")
+	conn.goesOn(t, "restarted")
 }

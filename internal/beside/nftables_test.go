@@ -34,12 +34,18 @@ func TestHandWritten(t *testing.T) {
 	h.boot()
 	h.apply()
 	h.works("before")
+	idle, busy := h.connect(web4), h.connect(web6)
 	h.feed(handWritten, "nft", "-f", "-")
+	if err := busy.asks(silence); err == nil {
+		t.Error("everything was flushed, and nothing stands still")
+	}
 	if out, err := h.Run(t.Context(), "", "svcctl", "verify"); err == nil || !strings.Contains(out, "svcctl") {
 		t.Errorf("everything was flushed, and verify says %v\n%s", err, out)
 	}
 	h.run("svcctl", "verify", "--repair")
 	h.verifies("repaired")
+	idle.goesOn(t, "repaired")
+	busy.goesOn(t, "repaired")
 	h.leads("dropped", h.lab.Client, map[netip.AddrPort]string{
 		web4: "silent", web6: "silent", nodePort4: "silent", local4: "silent", local6: "silent",
 	})

@@ -38,15 +38,17 @@ func TestUFW(t *testing.T) {
 		}
 		h.write(file, before+translated+"# don't delete the 'COMMIT' line"+after+"\n")
 	}
+	h.run("ufw", "reload")
+	conn := h.connect(web4)
 	keeps := func(when string) {
 		t.Helper()
+		conn.goesOn(t, when)
 		h.works(when)
 		h.verifies(when)
 		h.leads(when, h.lab.Client, map[netip.AddrPort]string{
 			direct(h.lab.Node): "silent", direct(h.lab.Pods[0]): "silent", direct6(h.lab.Pods[0]): "silent",
 		})
 	}
-	h.run("ufw", "reload")
 	keeps("translated connections are let through")
 	h.run("ufw", "--force", "disable")
 	h.works("disabled")
