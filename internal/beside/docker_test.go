@@ -92,5 +92,12 @@ func TestDocker(t *testing.T) {
 		})
 		h.leads(when, box, map[netip.AddrPort]string{web4: "pod-1", nodePort4: "pod-1", boxed: "box", direct(h.lab.Pods[0]): "pod-1"})
 	}
+
+	// A published port, as docker has it, of the number of a node port.
+	h.run("iptables", "-t", "nat", "-A", "DOCKER", "!", "-i", "docker0", "-p", "tcp", "--dport", "30080",
+		"-j", "DNAT", "--to-destination", "172.17.0.2:8080")
+	h.leads("published, docker's chains are newer", h.lab.Client, map[netip.AddrPort]string{nodePort4: "box", web4: "pod-1"})
 	h.deletes()
+	h.apply()
+	h.leads("published, svcctl's chains are newer", h.lab.Client, map[netip.AddrPort]string{nodePort4: "pod-1", web4: "pod-1"})
 }

@@ -2,8 +2,12 @@ package beside
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
+
+// iptablesTranslated lets services through where FORWARD drops.
+const iptablesTranslated = "-I FORWARD -m conntrack --ctstate DNAT -j ACCEPT"
 
 // iptables, which writes nf_tables by now, has tables of its own; what replaces or flushes them leaves svcctl's alone.
 func TestIPTables(t *testing.T) {
@@ -17,7 +21,7 @@ func TestIPTables(t *testing.T) {
 	}
 	h.leads("dropped", h.lab.Client, map[netip.AddrPort]string{web4: "silent", web6: "silent", nodePort4: "silent", local4: "node"})
 	for _, command := range []string{"iptables", "ip6tables"} {
-		h.run(command, "-I", "FORWARD", "-m", "conntrack", "--ctstate", "DNAT", "-j", "ACCEPT")
+		h.run(append([]string{command}, strings.Fields(iptablesTranslated)...)...)
 	}
 	h.works("let through")
 	h.leads("let through", h.lab.Client, map[netip.AddrPort]string{direct(h.lab.Pods[0]): "silent"})

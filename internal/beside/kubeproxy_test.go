@@ -21,6 +21,10 @@ table ip kube-proxy {
 		type inet_proto . inet_service : verdict
 		elements = { tcp . 31080 : goto external-EXAMPLE }
 	}
+	map no-endpoint-services {
+		type ipv4_addr . inet_proto . inet_service : verdict
+		elements = { 10.97.0.9 . tcp . 80 : goto reject-chain, 10.112.0.9 . tcp . 80 : goto reject-chain }
+	}
 	chain mark-for-masquerade { meta mark set meta mark or 0x4000; }
 	chain masquerading {
 		meta mark and 0x4000 == 0 return
@@ -47,11 +51,13 @@ table ip kube-proxy {
 		ip daddr @cluster-ips reject
 		ip daddr 10.96.0.0/12 drop
 	}
+	chain service-endpoints-check { ip daddr . meta l4proto . th dport vmap @no-endpoint-services; }
+	chain reject-chain { reject; }
 	chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
 	chain nat-output { type nat hook output priority -100; jump services; }
 	chain nat-postrouting { type nat hook postrouting priority 100; jump masquerading; }
-	chain filter-forward { type filter hook forward priority 0; ct state new jump cluster-ips-check; }
-	chain filter-output { type filter hook output priority 0; ct state new jump cluster-ips-check; }
+	chain filter-forward { type filter hook forward priority 0; ct state new jump service-endpoints-check; ct state new jump cluster-ips-check; }
+	chain filter-output { type filter hook output priority 0; ct state new jump service-endpoints-check; ct state new jump cluster-ips-check; }
 }
 `
 
@@ -125,6 +131,10 @@ func TestKubeProxy(t *testing.T) {
 	h.deletes()
 	h.apply()
 	both("nftables mode, kube-proxy first")
+	// Without endpoints, in svcctl's range and outside of it.
+	h.leads("nftables mode, kube-proxy first", h.lab.Client, map[netip.AddrPort]string{
+		netip.MustParseAddrPort("10.97.0.9:80"): "silent", netip.MustParseAddrPort("10.112.0.9:80"): "refused",
+	})
 	load()
 	h.deletes()
 	h.apply()

@@ -26,6 +26,17 @@ table inet filter {
 }
 `
 
+// Rules that let services through, in chains that drop.
+const (
+	anyTranslated = "ct status dnat accept"
+	// The addresses of services and the node ports only, and nobody else's translations.
+	onlyServices = "ct status dnat ct original ip daddr 10.96.0.0/12 accept\n" +
+		"ct status dnat ct original ip6 daddr fd00:10:96::/112 accept\n" +
+		"ct status dnat meta l4proto tcp ct original proto-dst 30000-32767 accept"
+	// ownTable is what a configuration begins with that leaves others' tables alone.
+	ownTable = "table inet filter\nflush table inet filter"
+)
+
 // What a hand-written configuration flushes comes back by verify, and what its chains drop is let through by a line in them:
 // no rule elsewhere can.
 func TestHandWritten(t *testing.T) {
@@ -55,13 +66,7 @@ func TestHandWritten(t *testing.T) {
 	h.feed("table inet early { chain forward { type filter hook forward priority -10; ct status dnat accept; }; }", "nft", "-f", "-")
 	h.leads("accepted in another chain", h.lab.Client, map[netip.AddrPort]string{web4: "silent"})
 
-	for _, rule := range []string{
-		"ct status dnat accept",
-		// The addresses of services and the node ports only, and nobody else's translations.
-		"ct status dnat ct original ip daddr 10.96.0.0/12 accept\n" +
-			"ct status dnat ct original ip6 daddr fd00:10:96::/112 accept\n" +
-			"ct status dnat meta l4proto tcp ct original proto-dst 30000-32767 accept",
-	} {
+	for _, rule := range []string{anyTranslated, onlyServices} {
 		h.feed(strings.ReplaceAll(handWritten, "#translated", rule), "nft", "-f", "-")
 		h.run("svcctl", "verify", "--repair")
 		h.works(rule)
@@ -71,9 +76,7 @@ func TestHandWritten(t *testing.T) {
 	}
 
 	// A configuration that flushes its own table only leaves svcctl's alone.
-	own := strings.Replace(strings.ReplaceAll(handWritten, "#translated", "ct status dnat accept"),
-		"flush ruleset", "table inet filter\nflush table inet filter", 1)
-	h.feed(own, "nft", "-f", "-")
+	h.feed(strings.NewReplacer("#translated", anyTranslated, "flush ruleset", ownTable).Replace(handWritten), "nft", "-f", "-")
 	h.verifies("its own table only")
 	h.works("its own table only")
 	h.deletes()

@@ -8,6 +8,11 @@ import (
 	"github.com/svcctl/svcctl/internal/netlab"
 )
 
+// ufwTranslated is what is put into before.rules, and with ufw6- into before6.rules.
+const ufwTranslated = `-A ufw-before-input -m conntrack --ctstate DNAT -j ACCEPT
+-A ufw-before-forward -m conntrack --ctstate DNAT -j ACCEPT
+`
+
 // ufw drops what is forwarded and what comes in, translated or not. Two rules for what was translated, or rules for the
 // endpoints, let services through; reloads keep them, and ufw goes on with the rest.
 func TestUFW(t *testing.T) {
@@ -28,10 +33,7 @@ func TestUFW(t *testing.T) {
 	// What was translated, and nothing else.
 	for file, prefix := range map[string]string{"/etc/ufw/before.rules": "ufw", "/etc/ufw/before6.rules": "ufw6"} {
 		rules := h.run("cat", file)
-		translated := ""
-		for _, chain := range []string{"input", "forward"} {
-			translated += "-A " + prefix + "-before-" + chain + " -m conntrack --ctstate DNAT -j ACCEPT\n"
-		}
+		translated := strings.ReplaceAll(ufwTranslated, "ufw-", prefix+"-")
 		before, after, found := strings.Cut(rules, "# don't delete the 'COMMIT' line")
 		if !found {
 			t.Fatalf("%s is\n%s", file, rules)
