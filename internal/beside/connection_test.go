@@ -2,6 +2,7 @@ package beside
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,7 +21,9 @@ type connection struct {
 // connect connects the client to a service.
 func (h *host) connect(to netip.AddrPort) *connection {
 	h.t.Helper()
-	conn, err := h.lab.Client.DialContext(h.t.Context(), "tcp", to.String())
+	ctx, cancel := context.WithTimeout(h.t.Context(), netlab.DefaultPatience)
+	defer cancel()
+	conn, err := h.lab.Client.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -304,11 +304,15 @@ func (h *host) leads(when string, from *netlab.Namespace, want map[netip.AddrPor
 // leadsAs is leads from one of the source addresses that a client has.
 func (h *host) leadsAs(when string, from *netlab.Namespace, source netip.Addr, want map[netip.AddrPort]string) {
 	h.t.Helper()
+	who := from.Name
+	if source.IsValid() {
+		who += " as " + source.String()
+	}
 	var wait sync.WaitGroup
 	for to, endpoint := range want {
 		wait.Go(func() {
 			if got := h.asks(from, source, to, endpoint); got != endpoint {
-				h.t.Errorf("%s: %s leads %s (%s) to %s, want %s", when, to, from.Name, source, got, endpoint)
+				h.t.Errorf("%s: %s leads %s to %s, want %s", when, to, who, got, endpoint)
 			}
 		})
 	}
