@@ -61,7 +61,9 @@ func cutElements(d *document, array int) (cutList, bool) {
 	c := newCursor(d)
 	for at := skipSpace(d.text, array+1); ; at = skipSpace(d.text, at+1) {
 		end, ok := valueEnd(d.text, at)
-		if !ok {
+		// What is no object is wrong there, and may be wrong in another way on its own: 0{} is a word of YAML, but not within
+		// brackets.
+		if !ok || d.text[at] != '{' {
 			return cutList{}, false
 		}
 		c.advance(at)

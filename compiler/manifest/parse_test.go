@@ -178,6 +178,7 @@ func FuzzCut(f *testing.F) {
 		f.Add("apiVersion: v1\nkind: List\n" + items)
 	}
 	f.Add(`{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Service","metadata":{"name":"a"}}, {"a":"]"} ,1],"metadata":{}}`)
+	f.Add(`{"apiVersion":"v1","kind":"List","items":[{"":"","":"","":{"":""}},0{""0""} ,0],"00000000",{}}`)
 	f.Add(`{"items":[[{}],"a\\","\"",{}],"kind":"List","apiVersion":"v1"}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(documentsOf("", text)) != 1 || lineFeeds(text) != text {
