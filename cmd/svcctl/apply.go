@@ -54,7 +54,9 @@ func newApplyCommand(c *cli) *cobra.Command {
 		Long:    applyHelp,
 		Example: applyExamples,
 		Args:    noArguments,
-		RunE:    c.run(func(ctx context.Context, _ []string) error { return c.apply(ctx, o) }),
+		RunE:    c.run(func(ctx context.Context, _ []string) error {
+			return c.readingAgain(func() error { return c.apply(ctx, o) })
+		}),
 	}
 	o.input.addTo(cmd)
 	o.input.addChecksTo(cmd)
@@ -298,17 +300,23 @@ func (a *application) checkNothingApplied(ctx context.Context, t *target) error 
 
 // lock takes the lock. What was known before it was taken may be old by now.
 func (a *application) lock(ctx context.Context, t *target) (*state.Lock, error) {
-	lock, err := a.store.Lock(a.cli.command)
+	again := a.cli.kept != nil
+	lock, waited, err := a.cli.lock(ctx, a.store)
 	if err != nil {
 		return nil, a.cli.lockError(ctx, t, err)
 	}
-	if a.store.Current(a.known) {
+	switch current := a.store.Current(a.known); {
+	case !again && (waited || !current):
+		a.cli.kept = lock
+		return nil, errReadAgain
+	case current:
 		return lock, nil
 	}
+	// The lock is ours, and all the same the record is another one: somebody meddles with the state directory.
 	// What Services keep was read from the record, too.
 	if a.merged || len(a.in.allocated.Assignments) > 0 {
 		a.cli.release(lock)
-		return nil, conflictError("another svcctl changed what is applied in the meantime: run the command again")
+		return nil, errReadAgain
 	}
 	a.known = a.cli.loadRecordQuietly(a.store)
 	t.expected = nil

@@ -24,6 +24,10 @@ type cli struct {
 	config  config.Config
 	log     *slog.Logger
 	out     *bufio.Writer // standard output
+
+	kept *state.Lock // for work that is done again: see lock.go
+	// saying has the lines that were said to people, said those of them that are not said again.
+	saying, said map[string]bool
 }
 
 // run makes the function that cobra calls of one that does a command's work: it reads the configuration first.
@@ -103,7 +107,15 @@ func (c *cli) printf(format string, args ...any) {
 
 // notef writes a line for people to standard error.
 func (c *cli) notef(format string, args ...any) {
-	_, _ = fmt.Fprintln(c.env.stderr, printable(fmt.Sprintf(format, args...)))
+	line := printable(fmt.Sprintf(format, args...))
+	if c.said[line] {
+		return
+	}
+	if c.saying == nil {
+		c.saying = map[string]bool{}
+	}
+	c.saying[line] = true
+	_, _ = fmt.Fprintln(c.env.stderr, line)
 }
 
 func (c *cli) store() *state.Store {

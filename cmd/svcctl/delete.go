@@ -69,7 +69,7 @@ func (c *cli) deleteAll(ctx context.Context, force bool) error {
 	}
 	defer t.close()
 	store := c.store()
-	lock, err := store.Lock(c.command)
+	lock, _, err := c.lock(ctx, store)
 	if err != nil {
 		return c.lockError(ctx, t, err)
 	}
@@ -123,6 +123,11 @@ func (c *cli) deleteServices(ctx context.Context, o *deleteOptions) error {
 	if err != nil {
 		return err
 	}
+	return c.readingAgain(func() error { return c.deleteNamed(ctx, o, named) })
+}
+
+// deleteNamed deletes the Services of these names.
+func (c *cli) deleteNamed(ctx context.Context, o *deleteOptions, named []diag.Object) error {
 	store := c.store()
 	known, err := c.readRecord(store)
 	if err != nil {

@@ -29,6 +29,9 @@ type inputFlags struct {
 	// held is what Services keep of what was allocated to them before; nil: the input alone decides.
 	held allocate.Held
 
+	// read is what was read, where it cannot be read once more.
+	read []manifest.Source
+
 	noCache bool
 	// keepDecoded says that the command writes the cache of decoded documents, and not only reads it.
 	keepDecoded bool
@@ -83,6 +86,9 @@ func (c *cli) readSources(ctx context.Context, f *inputFlags) ([]manifest.Source
 	if len(f.paths) == 0 {
 		return nil, inputError("must specify what to read with -f: a file, a directory, or - for standard input")
 	}
+	if f.read != nil {
+		return f.read, nil
+	}
 	names := slices.Clone(f.paths)
 	if i := slices.Index(names, "-"); i >= 0 {
 		names[i] = "standard input"
@@ -91,6 +97,9 @@ func (c *cli) readSources(ctx context.Context, f *inputFlags) ([]manifest.Source
 	sources, err := source.Read(ctx, f.paths, source.Options{Stdin: c.env.stdin, Recursive: f.recursive})
 	if err != nil && ctx.Err() == nil {
 		err = &exitError{exitInput, err}
+	}
+	if !canReadAgain(f.paths) {
+		f.read = sources
 	}
 	return sources, err
 }

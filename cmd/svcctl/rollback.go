@@ -83,6 +83,10 @@ func (c *cli) rollback(ctx context.Context, o *rollbackOptions) error {
 	if err != nil {
 		c.notef("warning: %v; going on without it", err)
 	}
+	// While the lock was waited for, the change may have been confirmed, or undone, and another one may wait.
+	if o.ifUnconfirmed != "" && (pending == nil || pending.Token != o.ifUnconfirmed) {
+		return nil
+	}
 	records, err := store.History()
 	if err != nil {
 		return systemError("%w", err)
@@ -106,7 +110,7 @@ func (c *cli) openLocked(ctx context.Context, store *state.Store) (*target, *sta
 	if err != nil {
 		return nil, nil, err
 	}
-	lock, err := store.Lock(c.command)
+	lock, _, err := c.lock(ctx, store)
 	if err != nil {
 		err = c.lockError(ctx, t, err)
 		t.close()

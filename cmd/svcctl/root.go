@@ -77,6 +77,8 @@ func newRootCommand(env *environment) *cobra.Command {
 	flags.String("netns", config.Default("netns"),
 		"network namespace: a name of \"ip netns\" or a path (default: the current one)")
 	flags.String("state-dir", config.Default("stateDir"), "directory that remembers what was applied")
+	flags.String("lock-wait", config.Default("lockWait"),
+		"how long to wait for another svcctl that changes the same table; 0s: not at all")
 	flags.String("log-level", config.Default("logLevel"),
 		"least severe messages to log: "+strings.Join(config.LogLevels, ", "))
 	flags.String("log-format", config.Default("logFormat"),

@@ -61,13 +61,15 @@ func (c *cli) verify(ctx context.Context, o *verifyOptions) error {
 	defer t.close()
 	t.thorough = true
 	if o.repair {
-		lock, err := store.Lock(c.command)
+		lock, _, err := c.lock(ctx, store)
 		if err != nil {
 			return c.lockError(ctx, t, err)
 		}
 		defer c.release(lock)
-		if !store.Current(record) {
-			return conflictError("another svcctl changed what is applied in the meantime: run the command again")
+		if !store.Current(record) { // somebody else changed what is applied while the lock was waited for
+			if record, desired, err = c.appliedRuleset(store); err != nil {
+				return err
+			}
 		}
 	}
 	ch, err := t.converge(ctx, desired, !o.repair, nil)

@@ -184,7 +184,7 @@ func (c *cli) rollBackUnconfirmed(ctx context.Context, o *rollbackOptions) error
 		}
 	}
 	for waits() {
-		err := c.rollback(ctx, &rollbackOptions{})
+		err := c.rollback(ctx, &rollbackOptions{ifUnconfirmed: o.ifUnconfirmed})
 		var held *state.HeldError
 		if !errors.As(err, &held) {
 			return err

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/netip"
+	"time"
 
 	"github.com/svcctl/svcctl/compiler/resolve"
 )
@@ -22,6 +23,7 @@ type Config struct {
 	Table     string // name of the tables, one per address family
 	Netns     string // network namespace by name or path; empty: the caller's own
 	StateDir  string
+	LockWait  time.Duration // for another svcctl to finish with the same table
 	LogLevel  string // "debug", "info", "warn" or "error"
 	LogFormat string // "text" or "json"
 	Color     string // "auto", "always" or "never"
@@ -42,7 +44,7 @@ type Config struct {
 // ruleset.
 func (c Config) Digest() string {
 	// The others say where to apply and how to talk about it.
-	c.Netns, c.StateDir, c.LogLevel, c.LogFormat, c.Color = "", "", "", "", ""
+	c.Netns, c.StateDir, c.LockWait, c.LogLevel, c.LogFormat, c.Color = "", "", 0, "", "", ""
 	text, err := json.Marshal(c)
 	if err != nil {
 		panic("config: " + err.Error()) // text, numbers and prefixes always marshal

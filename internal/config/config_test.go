@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
@@ -47,7 +48,7 @@ func load(t *testing.T, content string, flags *pflag.FlagSet) Config {
 func TestDefaults(t *testing.T) {
 	noEnvironment(t)
 	want := Config{
-		Table: "svcctl", StateDir: "/var/lib/svcctl", LogLevel: "warn", LogFormat: "text", Color: "auto",
+		Table: "svcctl", StateDir: "/var/lib/svcctl", LockWait: 10 * time.Second, LogLevel: "warn", LogFormat: "text", Color: "auto",
 		ClusterCIDRs:      []netip.Prefix{},
 		ServiceCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("fd00:10:96::/112")},
 		NodePortRange:     resolve.DefaultNodePortRange,
@@ -158,6 +159,7 @@ counters: 2
 table: "a b"
 netns: ..
 stateDir: ""
+lockWait: 10
 logLevel: loud
 logFormat: xml
 color: red
@@ -174,9 +176,10 @@ color: red
 			`:11: table: "a b" is no table name`,
 			`:12: netns: ".." is neither`,
 			`:13: stateDir: must not be empty`,
-			`:14: logLevel: "loud" is none of debug, info, warn, error`,
-			`:15: logFormat: "xml" is none of text, json`,
-			`:16: color: "red" is none of auto, always, never`,
+			`:14: lockWait: must be a time from 0s to 1h, such as 10s, not "10"`,
+			`:15: logLevel: "loud" is none of debug, info, warn, error`,
+			`:16: logFormat: "xml" is none of text, json`,
+			`:17: color: "red" is none of auto, always, never`,
 		}},
 		{"numbers as names", "nodeName: 010\n", []string{`:1: nodeName: must be text, not 8; put it in quotes`}},
 		{"a mapping as a list", "clusterCIDRs: {a: b}\n", []string{`:1: clusterCIDRs: must be a list`}},

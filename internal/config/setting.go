@@ -34,6 +34,7 @@ var settings = []setting{
 	{"table", "table", "svcctl", text(func(c *Config) *string { return &c.Table }, tableName)},
 	{"netns", "netns", "", text(func(c *Config) *string { return &c.Netns }, emptyOr(namespace))},
 	{"stateDir", "state-dir", "/var/lib/svcctl", text(func(c *Config) *string { return &c.StateDir }, notEmpty)},
+	{"lockWait", "lock-wait", "10s", setLockWait},
 	{"logLevel", "log-level", "warn", text(func(c *Config) *string { return &c.LogLevel }, oneOf(LogLevels...))},
 	{"logFormat", "log-format", "text", text(func(c *Config) *string { return &c.LogFormat }, oneOf(LogFormats...))},
 	{"color", "color", "auto", text(func(c *Config) *string { return &c.Color }, oneOf(Colors...))},

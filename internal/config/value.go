@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/svcctl/svcctl/compiler/resolve"
 )
@@ -180,6 +181,19 @@ func truth(field func(*Config) *bool) func(*Config, any) error {
 		}
 		return fmt.Errorf("must be true or false, not %q", fmt.Sprint(v))
 	}
+}
+
+// maxLockWait is how long a command may wait for another one: whatever takes longer has got stuck.
+const maxLockWait = time.Hour
+
+func setLockWait(c *Config, v any) error {
+	s := fmt.Sprint(v)
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > maxLockWait {
+		return fmt.Errorf("must be a time from 0s to 1h, such as 10s, not %q", s)
+	}
+	c.LockWait = d
+	return nil
 }
 
 func setAffinityMapSize(c *Config, v any) error {

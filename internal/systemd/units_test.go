@@ -119,6 +119,27 @@ func TestUnits(t *testing.T) {
 	h.becomes("pod-1", "renamed over")
 	h.settled()
 
+	// Somebody has the lock while a file changes: he is waited for, and named.
+	h.run("systemd-run", "--quiet", "--unit=holder", "flock", "--no-fork", "/var/lib/svcctl/own/svcctl/lock", "sleep", "1000")
+	h.until("the lock is held", func() bool {
+		_, err := h.Run(t.Context(), "", "flock", "--nonblock", "/var/lib/svcctl/own/svcctl/lock", "true")
+		return err != nil
+	})
+	h.write(manifestsDir+"/web.yaml", manifests(2))
+	h.until("the reload waits", func() bool {
+		return strings.Contains(h.journal("svcctl.service"), "/lock): waiting up to 1m0s for it")
+	})
+	h.leads("pod-1")
+	h.run("systemctl", "stop", "holder.service")
+	h.becomes("pod-2", "after waiting")
+	h.settled()
+	if got := h.active("svcctl-reload.service"); got != "inactive" {
+		t.Errorf("svcctl-reload.service is %s", got)
+	}
+	h.write(manifestsDir+"/web.yaml", manifests(1))
+	h.becomes("pod-1", "renamed over once more")
+	h.settled()
+
 	// A broken file changes nothing, a unit has failed, and the journal says where to look.
 	h.write(manifestsDir+"/web.yaml", strings.Replace(manifests(2), "port: 80}", "port: 80000}", 1))
 	h.until("the reload fails", func() bool { return h.active("svcctl-reload.service") == "failed" })
