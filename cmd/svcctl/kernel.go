@@ -160,6 +160,9 @@ var errMeddled = errors.New("another program changed svcctl's tables right after
 func (t *target) checkCounts(ctx context.Context, ch *change, desired *graph.Ruleset) error {
 	var count *nft.CountError
 	err := t.conn.VerifyCounts(ctx, desired)
+	if errors.Is(err, nft.ErrConflict) { // a set or table went away while they were listed
+		return conflictError("%w: %w", errMeddled, err)
+	}
 	if !errors.As(err, &count) {
 		return err
 	}

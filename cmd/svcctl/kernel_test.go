@@ -471,3 +471,31 @@ func hairpinRules(t *graph.Table) {
 		})
 	}
 }
+
+// flusher removes all tables as soon as something is committed.
+type flusher struct {
+	committer
+	t *testing.T
+}
+
+func (f flusher) Commit(ctx context.Context, p *plan.Plan, generation uint32) error {
+	err := f.committer.Commit(ctx, p, generation)
+	if out, err := exec.CommandContext(f.t.Context(), "nft", "flush ruleset").CombinedOutput(); err != nil {
+		f.t.Fatalf("%v: %s", err, out)
+	}
+	return err
+}
+
+// Somebody who flushes everything right after the commit, before the elements are counted, is a conflict, and it is told that
+// the change was made.
+func TestFlushedAfterCommit(t *testing.T) {
+	target, desired := newTarget(t)
+	target.committer = flusher{target.committer, t}
+	ch, err := target.converge(t.Context(), desired, false, nil)
+	if ch == nil || !errors.Is(err, errMeddled) {
+		t.Fatalf("got %v, %v", ch, err)
+	}
+	if code := classify(t.Context(), err).code; code != exitConflict {
+		t.Errorf("exit code %d: %v", code, err)
+	}
+}
