@@ -49,7 +49,8 @@ func TestDraftAgainstAnotherWriter(t *testing.T) {
 	}
 }
 
-// What another svcctl applied after the record was read may be what was just chosen: then it is chosen again.
+// What another svcctl applied after the record was read may be what was just chosen: then everything is read again, with the
+// lock in hand. Where the record changes even then, it is a conflict for those who chose.
 func TestChosenFromAnOldRecord(t *testing.T) {
 	c := &cli{env: &environment{stderr: &bytes.Buffer{}, now: time.Now}, log: slog.New(slog.DiscardHandler)}
 	store := state.NewStore(t.TempDir(), "", "svcctl")
@@ -72,6 +73,9 @@ func TestChosenFromAnOldRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.release(first)
+		if _, err := a.lock(t.Context(), &target{cli: c}); !errors.Is(err, errReadAgain) || c.kept == nil {
+			t.Errorf("%d choices: got %v", len(x.chosen), err)
+		}
 		lock, err := a.lock(t.Context(), &target{cli: c})
 		var coded *exitError
 		if got := errors.As(err, &coded); got != (x.code == exitConflict) || got && coded.code != x.code {

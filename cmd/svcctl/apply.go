@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -300,10 +301,17 @@ func (a *application) checkNothingApplied(ctx context.Context, t *target) error 
 
 // lock takes the lock. What was known before it was taken may be old by now.
 func (a *application) lock(ctx context.Context, t *target) (*state.Lock, error) {
+	if err := a.cli.checkRecordable(); err != nil {
+		return nil, err
+	}
 	again := a.cli.kept != nil
 	lock, waited, err := a.cli.lock(ctx, a.store)
 	if err != nil {
 		return nil, a.cli.lockError(ctx, t, err)
+	}
+	if err := lock.Full(); err != nil {
+		a.cli.release(lock)
+		return nil, a.cli.lockError(ctx, t, fmt.Errorf("nothing was changed, for it could not be recorded: %w", err))
 	}
 	switch current := a.store.Current(a.known); {
 	case !again && (waited || !current):

@@ -78,10 +78,8 @@ func (c *cli) endWaiting(store *state.Store, pending *state.Pending) error {
 	return nil
 }
 
-// overdue is how long after its deadline a change may still wait: the watchdog may have to wait for the lock.
-const overdue = time.Minute
-
-// checkNothingWaits refuses to change what is applied while a change waits to be confirmed: going back would undo both.
+// checkNothingWaits refuses to change what is applied while a change waits to be confirmed: going back would undo both. What
+// counts is that there is somebody to go back, and not the deadline: the clock may have been set since.
 func (c *cli) checkNothingWaits(store *state.Store) error {
 	pending, err := store.LoadPending()
 	var damaged *state.DamagedError
@@ -91,7 +89,7 @@ func (c *cli) checkNothingWaits(store *state.Store) error {
 		return store.RemovePending()
 	case err != nil || pending == nil:
 		return err
-	case c.env.now().After(pending.Deadline.Add(overdue)) || !c.watched(pending):
+	case !c.watched(pending):
 		c.notef("warning: a change that was to be confirmed until %s never was, and nobody undid it; it stays",
 			pending.Deadline.Format(time.RFC3339))
 		return c.endWaiting(store, pending)

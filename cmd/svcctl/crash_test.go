@@ -21,6 +21,7 @@ import (
 type host struct {
 	t       *testing.T
 	dir     string
+	program string // the test's own, which is svcctl under that name
 	conn    *nft.Conn
 	states  map[string]*graph.Ruleset // what the manifests of a file compile to
 	current string                    // the file that was applied last; "" for none
@@ -47,6 +48,18 @@ func newHost(t *testing.T, most int) *host {
 		}
 	})
 	h := &host{t: t, dir: t.TempDir(), conn: conn, states: map[string]*graph.Ruleset{"": {}}}
+	// A name of its own, and no symbolic link: a watchdog is started by it.
+	h.program = filepath.Join(h.dir, "svcctl")
+	self, err := os.Executable()
+	if err == nil && os.Link(self, h.program) != nil { // on another file system
+		var program []byte
+		if program, err = os.ReadFile(self); err == nil {
+			err = os.WriteFile(h.program, program, 0o700)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for n := range most + 1 {
 		file := fmt.Sprintf("%d.yaml", n)
 		h.write(file, manifestOf(n))
@@ -88,8 +101,7 @@ func (h *host) write(file, text string) {
 
 // svcctl gives the command, ready to start.
 func (h *host) svcctl(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(h.t.Context(), "/proc/self/exe", args...)
-	cmd.Args[0] = "svcctl"
+	cmd := exec.CommandContext(h.t.Context(), h.program, args...)
 	cmd.Dir = h.dir
 	cmd.Env = append(os.Environ(), "SVCCTL_STATE_DIR="+filepath.Join(h.dir, "state"), "SVCCTL_NODE_NAME=node-a",
 		"SVCCTL_CONFIG="+os.DevNull,

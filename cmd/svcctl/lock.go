@@ -51,6 +51,14 @@ func (c *cli) lock(ctx context.Context, store *state.Store) (lock *state.Lock, w
 	}
 }
 
+// checkRecordable makes sure, before anything is changed, that what will be recorded can say which network namespace it is of.
+func (c *cli) checkRecordable() error {
+	if _, err := state.Identify(c.config.Netns); err != nil {
+		return systemError("nothing was changed, for it could not be recorded: %w", err)
+	}
+	return nil
+}
+
 // errReadAgain says that somebody else may have changed what is applied since it was read, or the manifests may have changed
 // while the lock was waited for: all of it is to be read again by whoever has the lock now.
 var errReadAgain = conflictError("another svcctl changed what is applied in the meantime: run the command again")

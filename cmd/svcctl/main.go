@@ -19,10 +19,11 @@ import (
 )
 
 func main() {
-	os.Exit(run())
+	os.Exit(run(time.Now))
 }
 
-func run() int {
+// run runs the command line with a clock, and gives its exit code.
+func run(now func() time.Time) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal asks for an orderly end; after it the next one ends the process at once.
@@ -38,7 +39,7 @@ func run() int {
 			return t.C, t.Stop
 		},
 		getenv:   os.Getenv,
-		now:      time.Now,
+		now:      now,
 		hostname: os.Hostname,
 		uid:      os.Getuid(),
 	}, os.Args[1:])

@@ -30,7 +30,15 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	testscript.Main(m, map[string]func(){"svcctl": main})
+	testscript.Main(m, map[string]func(){"svcctl": func() { os.Exit(run(wrongClock)) }})
+}
+
+// clockVariable says by how much the clock of svcctl is wrong.
+const clockVariable = "SVCCTL_TEST_CLOCK"
+
+func wrongClock() time.Time {
+	off, _ := time.ParseDuration(os.Getenv(clockVariable)) // none: it is right
+	return time.Now().Add(off)
 }
 
 // reexec runs the tests again in network and mount namespaces of their own, so that nothing of the host can be touched: as

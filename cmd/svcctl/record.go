@@ -152,7 +152,7 @@ func (a *application) record(ch *change, applied *graph.Ruleset) error {
 		r.Build = build
 	}
 	if err := a.cli.stamp(r, ch); err != nil {
-		return err
+		return notRecorded(a.store, err)
 	}
 	content := state.NewContent(a.manifests(), applied)
 	if ch.plan.Empty() && sameRecord(a.known, r, content) && a.store.Complete(a.known) {
@@ -160,11 +160,16 @@ func (a *application) record(ch *change, applied *graph.Ruleset) error {
 	}
 	a.cli.phase("recording what was applied")
 	if err := a.store.Save(r, content); err != nil {
-		// An old record would be taken for the truth by the next command.
-		return systemError("the kernel has the new rules, but they could not be recorded: %w; \"svcctl apply\" does it when what is in the way is gone",
-			errors.Join(err, a.store.Remove()))
+		return notRecorded(a.store, err)
 	}
 	return nil
+}
+
+// notRecorded is the end of a change that is in force and of which there is no record, on a full disk for one. The old
+// record becomes history: the next command would take it for the truth, and a repair would bring back what it says. ADR 21.
+func notRecorded(store *state.Store, err error) error {
+	return systemError("the kernel has the new rules, but they could not be recorded: %w; the next apply records them",
+		errors.Join(err, store.Outdate()))
 }
 
 // amend notes in the record that it is also what this build makes of the input.

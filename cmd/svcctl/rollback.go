@@ -91,15 +91,19 @@ func (c *cli) rollback(ctx context.Context, o *rollbackOptions) error {
 	if err != nil {
 		return systemError("%w", err)
 	}
+	earlier := records
+	if _, err := store.Load(); err == nil { // else what is applied is in no record, and all of them are earlier
+		earlier = records[1:]
+	}
 	to := o.to
 	switch {
 	case to != 0:
 	case pending != nil:
 		to = pending.Before
-	case len(records) < 2:
+	case len(earlier) == 0:
 		return inputError("there is no earlier state to go back to: \"svcctl delete --all\" removes what is applied")
 	default:
-		to = records[1].Serial
+		to = earlier[0].Serial
 	}
 	return c.restore(ctx, t, store, records, to, pending)
 }
@@ -135,6 +139,9 @@ func (c *cli) restore(
 	if i < 0 {
 		return inputError("there is no state %d any more: \"svcctl rollback --list\" shows those that are kept", to)
 	}
+	if err := c.checkRecordable(); err != nil {
+		return err
+	}
 	record := *records[i]
 	rs, err := store.Applied(&record)
 	if err != nil {
@@ -147,12 +154,18 @@ func (c *cli) restore(
 	}
 	results := recordResults(present, &record)
 	record.RolledBackTo = to
-	if err := c.stamp(&record, ch); err != nil {
-		return err
+	saveErr := c.stamp(&record, ch)
+	if saveErr == nil {
+		saveErr = store.SaveAgain(&record)
 	}
-	err = errors.Join(err, store.SaveAgain(&record), c.endWaiting(store, pending))
-	c.notef("back to state %d, which was applied %s and is state %d now",
-		to, records[i].Time.Format(time.RFC3339), record.Serial)
+	if saveErr != nil {
+		c.notef("back to state %d, which was applied %s", to, records[i].Time.Format(time.RFC3339))
+		saveErr = notRecorded(store, saveErr)
+	} else {
+		c.notef("back to state %d, which was applied %s and is state %d now",
+			to, records[i].Time.Format(time.RFC3339), record.Serial)
+	}
+	err = errors.Join(err, saveErr, c.endWaiting(store, pending))
 	return errors.Join(err, c.printOutcome(&outcome{change: ch, results: results}, "text"))
 }
 

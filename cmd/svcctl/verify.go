@@ -102,6 +102,10 @@ func (c *cli) appliedRuleset(store *state.Store) (*state.Record, *graph.Ruleset,
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, inputError("nothing is recorded as applied in %s: \"svcctl apply\" applies something, --state-dir names another record", c.config.StateDir)
 	}
+	var unknown *state.UnknownError
+	if errors.As(err, &unknown) {
+		return nil, nil, systemError("%w", err)
+	}
 	if err != nil {
 		return nil, nil, recordError(err, "\"svcctl apply\" makes a new one")
 	}

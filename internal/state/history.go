@@ -126,6 +126,16 @@ func (s *Store) remember(last *Record) error {
 	return nil
 }
 
+// Outdate notes that what is recorded is not what is applied any more, and that what is could not be recorded. The record
+// stays in the history, to go back to, if there is any room for its second name.
+func (s *Store) Outdate() error {
+	var err error
+	if last, loadErr := load(s.recordPath(), decodeParts); loadErr == nil {
+		err = s.remember(last)
+	}
+	return errors.Join(err, s.Remove())
+}
+
 // forget removes what is more than is kept.
 func (s *Store) forget() error {
 	files, err := s.historyFiles()

@@ -16,7 +16,12 @@ import (
 type Lock struct {
 	store *Store
 	file  *os.File
+	full  error
 }
+
+// Full gives why nothing can be written beside the lock: there is no room for even the name of its holder. nil: there is.
+// The lock is there all the same, for those who bring something back.
+func (l *Lock) Full() error { return l.full }
 
 // HeldError says that another process has the lock.
 type HeldError struct {
@@ -59,16 +64,18 @@ func (s *Store) tryLock(command string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock in the state directory: %w", err)
 	}
-	if err := acquire(f, command); err != nil {
+	l := &Lock{store: s, file: f}
+	if err := l.acquire(command); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Lock{store: s, file: f}, nil
+	return l, nil
 }
 
 // errRemoved says that the file was removed by the lock's last holder before it was locked: it locks nothing any more.
 var errRemoved = errors.New("the lock was removed")
 
-func acquire(f *os.File, command string) error {
+func (l *Lock) acquire(command string) error {
+	f := l.file
 	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
 	case errors.Is(err, syscall.EWOULDBLOCK):
 		pid, theirs := holder(f)
@@ -86,10 +93,16 @@ func acquire(f *os.File, command string) error {
 	if err := f.Truncate(0); err != nil {
 		return fmt.Errorf("writing the lock %s: %w", f.Name(), err)
 	}
-	if _, err := fmt.Fprintf(f, "%d %s\n", os.Getpid(), command); err != nil {
-		return fmt.Errorf("writing the lock %s: %w", f.Name(), err)
+	_, err = fmt.Fprintf(f, "%d %s\n", os.Getpid(), command)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("writing the lock %s: %w", f.Name(), err)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		l.full = err
+		return nil
+	}
+	return err
 }
 
 // holder reads the process id and the command in a lock file, 0 where there is none.

@@ -10,7 +10,9 @@ package state
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -124,13 +126,37 @@ func Identify(netns string) (string, error) {
 	}
 	inode, err := inodeOf(path)
 	if err != nil {
-		return "", fmt.Errorf("the network namespace %q: %w", netns, err)
+		return "", &UnknownError{fmt.Sprintf("the network namespace %q", netns), err}
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return "", fmt.Errorf("the boot's id: %w", err)
+		return "", &UnknownError{"the id of this boot", err}
 	}
 	return strings.TrimSpace(string(boot)) + " " + inode, nil
+}
+
+// UnknownError says that a network namespace cannot be told from others. It is not the error that a file is missing, as where
+// nothing is recorded, even if that is why.
+type UnknownError struct {
+	What string
+	Err  error
+}
+
+// Unwrap gives why, unless a file is missing.
+func (e *UnknownError) Unwrap() error {
+	if errors.Is(e.Err, fs.ErrNotExist) {
+		return nil
+	}
+	return e.Err
+}
+
+// Error names what is not known, and /proc where that is missing.
+func (e *UnknownError) Error() string {
+	hint := ""
+	if _, err := os.Stat("/proc/thread-self"); err != nil {
+		hint = ", for /proc is not mounted"
+	}
+	return fmt.Sprintf("%s is not known%s: %v", e.What, hint, e.Err)
 }
 
 // ForeignError says that a record is of another network namespace of the same boot.
