@@ -78,6 +78,12 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s)
 		done; \
 	done
 
+SOAK ?= 20000
+
+.PHONY: soak
+soak: deps ## Apply SOAK times (default 20000) while things go wrong, and print the figures of docs/soak.md
+	SOAK=$(SOAK) $(GO) test ./internal/soak ./nft -run '^(TestSoak|TestFaultWalk)$$' -count=1 -v -timeout 12h
+
 .PHONY: ci
 ci: export SVCCTL_REQUIRE_NETNS = 1
 ci: deps ## What CI runs: build, lint, all tests with none skipped, the demo

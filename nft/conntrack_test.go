@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -224,7 +225,7 @@ func TestDeleteFlows(t *testing.T) {
 	for _, filtered := range []bool{true, false} { // some ports on their own, or all flows of a protocol
 		t.Run(fmt.Sprintf("filtered=%v", filtered), func(t *testing.T) {
 			c := openTracking(t)
-			addOwnAddrs(t)
+			addOwnAddrs(t, c)
 			c.track(t, kept...)
 			before := c.tracked(t)
 			c.track(t, gone...)
@@ -317,7 +318,7 @@ func TestFlowQueries(t *testing.T) {
 }
 
 // addOwnAddrs gives the namespace of the test addresses of its own: some of an interface, some by route alone.
-func addOwnAddrs(t *testing.T) {
+func addOwnAddrs(t *testing.T, c *Conn) {
 	t.Helper()
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
@@ -341,6 +342,19 @@ func addOwnAddrs(t *testing.T) {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
+	// The kernel makes the local route of an IPv6 address in a work queue (addrconf_dad_start), on a busy machine much later.
+	for range 10000 {
+		var own ownAddrs
+		own.addrs = map[netip.Addr]bool{}
+		if err := c.readOwnAddrs(t.Context(), g.IPv6, &own); err != nil {
+			t.Fatal(err)
+		}
+		if own.contains(netip.MustParseAddr("2001:db8:1::1")) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("an address that was added is none of the node's own")
 }
 
 // A kernel that does not know filters, and one that refuses them, has all its flows looked at.

@@ -55,7 +55,7 @@ func newApplyCommand(c *cli) *cobra.Command {
 		Long:    applyHelp,
 		Example: applyExamples,
 		Args:    noArguments,
-		RunE:    c.run(func(ctx context.Context, _ []string) error {
+		RunE: c.run(func(ctx context.Context, _ []string) error {
 			return c.readingAgain(func() error { return c.apply(ctx, o) })
 		}),
 	}

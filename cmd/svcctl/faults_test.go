@@ -183,8 +183,12 @@ func TestReadOnlyStateDirectory(t *testing.T) {
 	h.must("apply", "-f", "1.yaml")
 	h.resize(roomy, unix.MS_RDONLY)
 	for _, args := range [][]string{
-		{"apply", "-f", "2.yaml"}, {"apply", "-f", "2.yaml", "--confirm=60s"}, {"rollback"}, {"delete", "-f", "1.yaml"},
-		{"delete", "--all"}, {"verify", "--repair"},
+		{"apply", "-f", "2.yaml"},
+		{"apply", "-f", "2.yaml", "--confirm=60s"},
+		{"rollback"},
+		{"delete", "-f", "1.yaml"},
+		{"delete", "--all"},
+		{"verify", "--repair"},
 	} {
 		code, out := h.run(args...)
 		if code != exitSystem || !strings.Contains(out, "read-only file system") || !strings.Contains(out, "--state-dir names another") {
@@ -193,8 +197,16 @@ func TestReadOnlyStateDirectory(t *testing.T) {
 		h.mustBe("1.yaml")
 	}
 	for _, args := range [][]string{
-		{"verify"}, {"status"}, {"get", "services"}, {"describe", "services"}, {"rollback", "--list"}, {"diff", "-f", "1.yaml"},
-		{"apply", "-f", "1.yaml"}, {"apply", "-f", "2.yaml", "--dry-run"}, {"stats"}, {"dns", "zone"},
+		{"verify"},
+		{"status"},
+		{"get", "services"},
+		{"describe", "services"},
+		{"rollback", "--list"},
+		{"diff", "-f", "1.yaml"},
+		{"apply", "-f", "1.yaml"},
+		{"apply", "-f", "2.yaml", "--dry-run"},
+		{"stats"},
+		{"dns", "zone"},
 	} {
 		h.must(args...)
 	}
@@ -232,7 +244,7 @@ func TestTenAtOnce(t *testing.T) {
 		}
 		return ends
 	}
-	for range roundsOf(3) {
+	for range max(1, roundsOf(3)) {
 		var commands [][]string
 		var wanted []string
 		for i := range 10 {
@@ -249,9 +261,16 @@ func TestTenAtOnce(t *testing.T) {
 
 		// Ten different ones: each succeeds, or finds that what it is about is not there any more.
 		for _, e := range atOnce([][]string{
-			{"apply", "-f", "1.yaml"}, {"apply", "-f", "2.yaml", "--prune=false"}, {"verify", "--repair"}, {"rollback"},
-			{"delete", "-f", "3.yaml", "--ignore-not-found"}, {"status"}, {"get", "services"}, {"diff", "-f", "3.yaml"},
-			{"apply", "-f", "4.yaml", "--dry-run"}, {"stats"},
+			{"apply", "-f", "1.yaml"},
+			{"apply", "-f", "2.yaml", "--prune=false"},
+			{"verify", "--repair"},
+			{"rollback"},
+			{"delete", "-f", "3.yaml", "--ignore-not-found"},
+			{"status"},
+			{"get", "services"},
+			{"diff", "-f", "3.yaml"},
+			{"apply", "-f", "4.yaml", "--dry-run"},
+			{"stats"},
 		}) {
 			differs := strings.HasPrefix(e.what, "diff") && e.code == exitDifferent
 			if e.code != exitDone && !differs {

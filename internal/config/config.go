@@ -24,9 +24,9 @@ type Config struct {
 	Netns     string // network namespace by name or path; empty: the caller's own
 	StateDir  string
 	LockWait  time.Duration // for another svcctl to finish with the same table
-	LogLevel  string // "debug", "info", "warn" or "error"
-	LogFormat string // "text" or "json"
-	Color     string // "auto", "always" or "never"
+	LogLevel  string        // "debug", "info", "warn" or "error"
+	LogFormat string        // "text" or "json"
+	Color     string        // "auto", "always" or "never"
 
 	ClusterCIDRs      []netip.Prefix
 	ServiceCIDRs      []netip.Prefix
