@@ -67,22 +67,19 @@ func (c *cli) stats(ctx context.Context, o *statsOptions) error {
 	var before *render.Stats
 	for {
 		s, err := c.readStats(ctx, &names)
-		if err != nil {
-			return unlessOver(ctx, o, before, err)
-		}
-		if before != nil {
-			c.betweenReadings(o)
-		}
-		if err := c.printStats(s, before, o.output); err != nil {
+		switch {
+		case err != nil && (o.watch == 0 || before == nil):
 			return err
+		case err != nil && ctx.Err() != nil:
+			return nil // that is how watching ends
+		case err != nil: // others may have changed the tables meanwhile: the next reading tells
+			report(c.env, classify(ctx, err))
+		default:
+			if err := c.showStats(o, s, before); err != nil || o.watch == 0 {
+				return err
+			}
+			before = s
 		}
-		if o.watch == 0 {
-			return nil
-		}
-		if err := c.out.Flush(); err != nil {
-			return systemError("writing to standard output: %w", err)
-		}
-		before = s
 		c.idle()
 		select {
 		case <-ctx.Done():
@@ -92,12 +89,18 @@ func (c *cli) stats(ctx context.Context, o *statsOptions) error {
 	}
 }
 
-// unlessOver gives the error of a reading, but for one that was interrupted because nobody watches any more.
-func unlessOver(ctx context.Context, o *statsOptions, before *render.Stats, err error) error {
-	if o.watch != 0 && before != nil && ctx.Err() != nil {
-		return nil
+// showStats prints a reading, after another one where there was one.
+func (c *cli) showStats(o *statsOptions, s, before *render.Stats) error {
+	if before != nil {
+		c.betweenReadings(o)
 	}
-	return err
+	if err := c.printStats(s, before, o.output); err != nil {
+		return err
+	}
+	if err := c.out.Flush(); err != nil {
+		return systemError("writing to standard output: %w", err)
+	}
+	return nil
 }
 
 // betweenReadings puts the next reading in place of the last one on a terminal, and keeps them apart elsewhere.

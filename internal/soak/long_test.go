@@ -2,6 +2,7 @@ package soak
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -94,6 +95,9 @@ func (c *longCommand) usage() (rss int64, files int, err error) {
 	var size, resident int64
 	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
 		return 0, 0, err
+	}
+	if resident == 0 {
+		return 0, 0, errors.New("it has ended")
 	}
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.cmd.Process.Pid))
 	return resident * int64(os.Getpagesize()), len(entries), err
