@@ -4,6 +4,6 @@
 // exactly what was wanted; at the end nothing may have grown: neither the state directory, nor what is in the kernel, nor the
 // memory and open files of the commands that ran all along.
 //
-// SOAK says how many applies, 300 by default; SOAK_SEED replays a walk. `make soak` takes 20,000 and prints the figures of
+// SOAK says how many applies, 200 by default; SOAK_SEED replays a walk. `make soak` takes 20,000 and prints the figures of
 // docs/soak.md.
 package soak

@@ -71,7 +71,7 @@ var steps = []step{
 }
 
 func TestSoak(t *testing.T) {
-	applies := int(number(t, "SOAK", 300))
+	applies := int(number(t, "SOAK", 200))
 	if testing.Short() {
 		t.Skip("hundreds of processes: not in short mode")
 	}
