@@ -114,21 +114,15 @@ func (c *cli) writeAllocated(in *input, f *inputFlags) (err error) {
 	if err := c.judge(found, f); err != nil {
 		return err
 	}
-	var drafts []*draft
-	defer func() {
-		for _, d := range drafts {
-			err = errors.Join(err, d.discard())
-		}
-	}()
+	var written drafts
+	defer func() { err = errors.Join(err, written.discard()) }()
 	for _, s := range changed {
 		was := slices.IndexFunc(in.sources, func(t manifest.Source) bool { return t.Name == s.Name })
-		d, err := newDraft(s.Name, in.sources[was].Data, s.Data)
-		if err != nil {
+		if err := written.add(s.Name, in.sources[was].Data, s.Data); err != nil {
 			return err
 		}
-		drafts = append(drafts, d)
 	}
-	for _, d := range drafts {
+	for _, d := range written.list {
 		if err := d.publish(); err != nil {
 			return err
 		}

@@ -28,16 +28,16 @@ func TestDraftAgainstAnotherWriter(t *testing.T) {
 		conflict  bool
 	}{{"theirs", "theirs", true}, {"before", "after", false}} {
 		write("before")
-		d, err := newDraft(name, []byte("before"), []byte("after"))
-		if err != nil {
+		var written drafts
+		if err := written.add(name, []byte("before"), []byte("after")); err != nil {
 			t.Fatal(err)
 		}
 		write(x.now)
-		err = d.publish()
+		err := written.list[0].publish()
 		if got := classify(t.Context(), err); x.conflict != (err != nil && got.code == exitConflict) {
 			t.Errorf("over %q: got %v", x.now, err)
 		}
-		if err := d.discard(); err != nil {
+		if err := written.discard(); err != nil {
 			t.Error(err)
 		}
 		if got, err := os.ReadFile(name); err != nil || string(got) != x.want {

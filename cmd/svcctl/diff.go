@@ -19,6 +19,7 @@ import (
 	"github.com/svcctl/svcctl/compiler/manifest"
 	"github.com/svcctl/svcctl/compiler/plan"
 	"github.com/svcctl/svcctl/compiler/resolve"
+	"github.com/svcctl/svcctl/internal/safefile"
 	"github.com/svcctl/svcctl/internal/source"
 	"github.com/svcctl/svcctl/internal/state"
 	"github.com/svcctl/svcctl/render"
@@ -240,7 +241,7 @@ func readRendered(path string) ([]byte, renderer, error) {
 	if err != nil || info.IsDir() || format == nil {
 		return nil, nil, nil // manifests, or source.Read says what is wrong
 	}
-	text, err := os.ReadFile(path)
+	text, err := safefile.ReadFile(path, source.MaxBytes)
 	if err != nil {
 		return nil, nil, inputError("the base: %w", err)
 	}

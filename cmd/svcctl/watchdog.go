@@ -116,7 +116,7 @@ func startTimer(ctx context.Context, p *state.Pending, args []string, wait time.
 }
 
 func (c *cli) startProcess(store *state.Store, p *state.Pending, args []string, wait time.Duration) error {
-	log, err := os.OpenFile(filepath.Join(store.Dir(), "watchdog.log"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	log, err := store.CreateLog()
 	if err != nil {
 		return err
 	}

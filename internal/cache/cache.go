@@ -14,7 +14,6 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,10 +24,10 @@ import (
 
 // Cache is what was in the file, and what is to be added.
 type Cache struct {
-	path  string
-	build string
-	pack  *pack         // nil: nothing
-	used  []atomic.Bool // per entry of the pack
+	stateDir string
+	build    string
+	pack     *pack         // nil: nothing
+	used     []atomic.Bool // per entry of the pack
 
 	// keeps says that what is put will be saved.
 	keeps bool
@@ -50,10 +49,10 @@ type Options struct {
 // or where there has never been one.
 func Open(stateDir string, opts Options) (*Cache, error) {
 	c := &Cache{
-		path: filepath.Join(stateDir, "cache", "decoded"), build: opts.Build, keeps: opts.Keep,
+		stateDir: stateDir, build: opts.Build, keeps: opts.Keep,
 		added: map[manifest.Key][]byte{},
 	}
-	p, err := read(c.path, c.build)
+	p, err := read(stateDir, c.build)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return c, nil
@@ -121,7 +120,7 @@ func (c *Cache) Save(now time.Time) error {
 	if !c.worthSaving(today) {
 		return nil
 	}
-	return write(c.path, c.build, c.entries(today), now)
+	return write(c.stateDir, c.build, c.entries(today), now)
 }
 
 // worthSaving reports whether enough is new, or what is used was last seen long ago.

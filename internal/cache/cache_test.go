@@ -67,7 +67,7 @@ func filled(t *testing.T, dir string, n int) string {
 	c := open(t, dir, "b")
 	put(c, 0, n)
 	save(t, c, day0)
-	return c.path
+	return pathOf(c.stateDir)
 }
 
 func TestCache(t *testing.T) {
@@ -102,7 +102,7 @@ func TestReadOnly(t *testing.T) {
 	}
 	c.Put(key(1), func() []byte { t.Error("encoded"); return nil })
 	save(t, c, day0)
-	if _, err := os.Stat(c.path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(pathOf(c.stateDir)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("written: %v", err)
 	}
 }
@@ -125,11 +125,11 @@ func TestNotUsed(t *testing.T) {
 		"cut in header":    {spoil: resize(70), want: "too short"},
 		"empty":            {spoil: resize(0), want: "too short"},
 		"longer":           {spoil: resize(100_000), want: "checksum"},
-		"too large":        {spoil: resize(maxFile + 1), want: "too large"},
+		"too large":        {spoil: resize(maxFile + 1), want: "larger than"},
 		"others may write": {spoil: func(path string) error { return os.Chmod(path, 0o620) }, want: "others than its owner"},
 		"open directory":   {spoil: func(path string) error { return os.Chmod(filepath.Dir(path), 0o777) }, want: "others than its owner"},
-		"symbolic link":    {spoil: func(path string) error { return replaceByLink(path) }, want: "too many levels of symbolic links"},
-		"linked directory": {spoil: func(path string) error { return replaceByLink(filepath.Dir(path)) }, want: "not in a directory"},
+		"symbolic link":    {spoil: func(path string) error { return replaceByLink(path) }, want: "not a regular file"},
+		"linked directory": {spoil: func(path string) error { return replaceByLink(filepath.Dir(path)) }, want: "not a directory"},
 		"pipe": {spoil: func(path string) error {
 			return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600))
 		}, want: "not a regular file"},

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"github.com/svcctl/svcctl/internal/safefile"
 )
 
 // Source says where to look for settings besides the environment.
@@ -70,12 +72,16 @@ func lookup(flags *pflag.FlagSet, name string) *pflag.Flag {
 	return flags.Lookup(name)
 }
 
+// maxFile is the size of the largest configuration file that is read. examples/config.yaml, which explains every setting, is
+// a twentieth of it.
+const maxFile = 256 << 10
+
 func readFile(name string) (*file, error) {
 	explicit := name != ""
 	if !explicit {
 		name = DefaultFile
 	}
-	data, err := os.ReadFile(name)
+	data, err := safefile.ReadFile(name, maxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !explicit:
 		return &file{name: name}, nil

@@ -21,6 +21,16 @@ import (
 
 	"github.com/svcctl/svcctl/compiler/diag"
 	"github.com/svcctl/svcctl/compiler/manifest"
+	"github.com/svcctl/svcctl/internal/safefile"
+)
+
+// The limits. They are far above what one host can have, and low enough that a wrong path or an endless stream is
+// refused before it takes the memory of whoever else is on the host.
+const (
+	// MaxBytes is how much is read, of all paths together: some 200,000 Services of ten endpoints.
+	MaxBytes = 256 << 20
+	// MaxFiles is how many files are read. Whoever keeps a file for each object of 100,000 Services has 200,000.
+	MaxFiles = 300_000
 )
 
 // StdinName is what messages call standard input.
@@ -41,10 +51,14 @@ type Options struct {
 //
 // Reading from a pipe or a terminal may block: Read returns with the context's error when the context is cancelled.
 func Read(ctx context.Context, paths []string, opts Options) ([]manifest.Source, error) {
-	r := reader{ctx: ctx, opts: opts}
+	r := &reader{ctx: ctx, opts: opts}
 	for _, p := range paths {
 		r.path(p)
 	}
+	if len(r.inputs) > MaxFiles {
+		return nil, fmt.Errorf("more than %d files to read: svcctl takes no more at once", MaxFiles)
+	}
+	r.left.Store(MaxBytes)
 	r.readAll()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -52,11 +66,15 @@ func Read(ctx context.Context, paths []string, opts Options) ([]manifest.Source,
 	var (
 		sources []manifest.Source
 		errs    []error
+		tooMuch bool // which is said once
 	)
 	for i := range r.inputs {
 		in := &r.inputs[i]
 		if in.err != nil {
-			errs = append(errs, in.err)
+			if again := tooMuch && errors.Is(in.err, errTooMuch); !again {
+				errs = append(errs, in.err)
+			}
+			tooMuch = tooMuch || errors.Is(in.err, errTooMuch)
 			continue
 		}
 		sources = append(sources, manifest.Source{Name: in.name, Data: in.data})
@@ -73,12 +91,14 @@ type reader struct {
 	opts      Options
 	stdinRead bool
 	inputs    []input
+	left      atomic.Int64 // how many bytes may still be read
 }
 
 // input is a file to read, or what is wrong with a path.
 type input struct {
 	name  string
 	stdin bool
+	found bool // in a directory: nobody named it
 	data  []byte
 	err   error
 }
@@ -122,15 +142,24 @@ func (r *reader) read(in *input) {
 		return
 	}
 	var err error
-	if in.stdin {
-		in.data, err = io.ReadAll(r.opts.Stdin)
-	} else {
-		in.data, err = os.ReadFile(in.name)
+	switch left := max(r.left.Load(), 0); {
+	case in.stdin:
+		in.data, err = safefile.ReadAll(r.opts.Stdin, left)
+	case in.found: // it may have become something else since
+		in.data, err = safefile.ReadRegular(in.name, left)
+	default:
+		in.data, err = safefile.ReadFile(in.name, left)
+	}
+	var over *safefile.LimitError
+	if errors.As(err, &over) || err == nil && r.left.Add(-int64(len(in.data))) < 0 {
+		in.data, err = nil, errTooMuch
 	}
 	if err != nil {
 		in.err = fmt.Errorf("the path %q cannot be read: %w%s", in.name, cause(err), permissionHint(err))
 	}
 }
+
+var errTooMuch = fmt.Errorf("svcctl reads no more than %s at once, of all files together", safefile.Bytes(MaxBytes))
 
 // path reads one argument.
 func (r *reader) path(p string) {
@@ -201,7 +230,7 @@ func (r *reader) entries(dir string) (subdirectories bool) {
 			}
 		case slices.Contains(Extensions, strings.ToLower(filepath.Ext(p))):
 			if e.Type().IsRegular() {
-				r.file(p)
+				r.inputs = append(r.inputs, input{name: p, found: true})
 			} else {
 				r.entry(p)
 			}
@@ -223,7 +252,7 @@ func (r *reader) entry(p string) {
 	case !info.Mode().IsRegular():
 		r.fail("the path %q is a %s, not a file of manifests", p, kind(info.Mode()))
 	default:
-		r.file(p)
+		r.inputs = append(r.inputs, input{name: p, found: true})
 	}
 }
 

@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/svcctl/svcctl/internal/safefile"
 )
 
 // Blobs are the large parts of records, manifests and rulesets, each in a file that has the SHA-256 of its content for a
@@ -21,25 +22,35 @@ func blobName(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (s *Store) blobPath(name string) string { return filepath.Join(s.dir, blobDir, name) }
+// openBlobs opens the directory of the blobs of a record.
+func (s *Store) openBlobs() (*safefile.Dir, error) {
+	d, err := s.open(blobDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &DamagedError{s.recordPath(), "its parts, " + filepath.Join(s.Dir(), blobDir) + ", are missing"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the record of what was applied: %w", err)
+	}
+	return d, nil
+}
 
 // readBlob reads a blob and makes sure that it is what its name says.
-func (s *Store) readBlob(name string) ([]byte, error) {
+func (s *Store) readBlob(d *safefile.Dir, name string) ([]byte, error) {
 	// The name is part of a path, and comes from a file.
 	if b, err := hex.DecodeString(name); err != nil || len(b) != sha256.Size {
 		return nil, &DamagedError{s.recordPath(), fmt.Sprintf("it names the part %q", name)}
 	}
-	data, err := os.ReadFile(s.blobPath(name))
+	data, err := d.Read(name, maxBlob)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &DamagedError{s.recordPath(), "a part of it, " + s.blobPath(name) + ", is missing"}
+		return nil, &DamagedError{s.recordPath(), "a part of it, " + d.Path(name) + ", is missing"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the record of what was applied: %w", err)
 	}
 	if blobName(data) != name {
 		// The next record that has this part writes it anew only where it is missing.
-		_ = os.Remove(s.blobPath(name)) // whoever may not, need not
-		return nil, &DamagedError{s.blobPath(name), "its content is not what its name says"}
+		_ = d.Remove(name) // whoever may not, need not
+		return nil, &DamagedError{d.Path(name), "its content is not what its name says"}
 	}
 	return data, nil
 }
@@ -47,9 +58,11 @@ func (s *Store) readBlob(name string) ([]byte, error) {
 // writeBlobs writes those blobs that are not there, at the same time, and makes sure that they are on the disk. A blob of
 // another size than it should have is written again. The ruleset is compared to the last byte: the next apply begins with it.
 func (s *Store) writeBlobs(blobs map[string][]byte, ruleset string) error {
-	if err := os.MkdirAll(filepath.Join(s.dir, blobDir), 0o700); err != nil {
+	d, err := s.make(blobDir)
+	if err != nil {
 		return err
 	}
+	defer d.Close()
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
@@ -58,14 +71,14 @@ func (s *Store) writeBlobs(blobs map[string][]byte, ruleset string) error {
 	)
 	slots := make(chan struct{}, maxWriters)
 	for name, data := range blobs {
-		if s.has(name, data, name == ruleset) {
+		if has(d, name, data, name == ruleset) {
 			continue
 		}
 		some = true
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := replaceFile(s.blobPath(name), data); err != nil {
+			if err := replaceFile(d, name, data); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()
@@ -74,18 +87,18 @@ func (s *Store) writeBlobs(blobs map[string][]byte, ruleset string) error {
 	}
 	wg.Wait()
 	if some && len(errs) == 0 {
-		errs = append(errs, syncDirectory(filepath.Join(s.dir, blobDir)))
+		errs = append(errs, d.Sync())
 	}
 	return errors.Join(errs...)
 }
 
 // has reports whether a blob is there, by its size or, with compare, by its content.
-func (s *Store) has(name string, data []byte, compare bool) bool {
+func has(d *safefile.Dir, name string, data []byte, compare bool) bool {
 	if compare {
-		there, err := os.ReadFile(s.blobPath(name))
+		there, err := d.Read(name, int64(len(data)))
 		return err == nil && bytes.Equal(there, data)
 	}
-	info, err := os.Stat(s.blobPath(name))
+	info, err := d.Lstat(name)
 	return err == nil && info.Mode().IsRegular() && info.Size() == int64(len(data))
 }
 
@@ -95,12 +108,17 @@ const maxWriters = 8
 // Complete reports whether all parts of a record are there. What is in them is found out when they are read: one that is
 // damaged is removed then.
 func (s *Store) Complete(r *Record) bool {
+	d, err := s.open(blobDir)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
 	names := []string{r.Ruleset}
 	for _, src := range r.Sources {
 		names = append(names, src.SHA256)
 	}
 	for _, name := range names {
-		if info, err := os.Stat(s.blobPath(name)); err != nil || !info.Mode().IsRegular() {
+		if info, err := d.Lstat(name); err != nil || !info.Mode().IsRegular() {
 			return false
 		}
 	}
@@ -116,14 +134,19 @@ func (s *Store) removeUnused(records []*Record) error {
 			used[src.SHA256] = true
 		}
 	}
-	entries, err := os.ReadDir(filepath.Join(s.dir, blobDir))
+	d, err := s.open(blobDir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	names, err := d.Names()
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, e := range entries {
-		if !used[e.Name()] {
-			errs = append(errs, removeIfThere(s.blobPath(e.Name())))
+	for _, name := range names {
+		if !used[name] {
+			errs = append(errs, d.Remove(name))
 		}
 	}
 	return errors.Join(errs...)

@@ -7,13 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"syscall"
+
+	"github.com/svcctl/svcctl/internal/safefile"
 )
 
 // The record's file: a line with the format and its version, a line with the SHA-256 of everything below, a line of JSON,
@@ -34,24 +33,32 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("the record %s cannot be used: %s", e.Path, e.Reason)
 }
 
-func (s *Store) recordPath() string { return filepath.Join(s.dir, recordFile) }
+func (s *Store) recordPath() string { return filepath.Join(s.Dir(), recordFile) }
 
 // Load reads the record of what is applied. Where there is none its error is [fs.ErrNotExist], and a [*DamagedError] where
 // there is one that cannot be used.
-func (s *Store) Load() (*Record, error) { return load(s.recordPath(), decode) }
+func (s *Store) Load() (*Record, error) {
+	d, err := s.open("")
+	if err != nil {
+		return nil, fmt.Errorf("the record of what was applied: %w", err)
+	}
+	defer d.Close()
+	return load(d, recordFile, decode)
+}
 
 // load reads a record, or with decodeParts what it is made of.
-func load(path string, decode func([]byte) (*Record, error)) (*Record, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, syscall.ENOTDIR) { // the state directory is none: whoever needs to write there will say so
-		err = fs.ErrNotExist
+func load(d *safefile.Dir, name string, decode func([]byte) (*Record, error)) (*Record, error) {
+	data, err := d.Read(name, maxRecord)
+	var over *safefile.LimitError
+	if errors.As(err, &over) {
+		return nil, &DamagedError{d.Path(name), over.Error()}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the record of what was applied: %w", err)
 	}
 	r, err := decode(data)
 	if err != nil {
-		return nil, &DamagedError{Path: path, Reason: err.Error()}
+		return nil, &DamagedError{d.Path(name), err.Error()}
 	}
 	return r, nil
 }
@@ -105,7 +112,12 @@ func parseHead(data []byte) (sum string, body []byte, err error) {
 
 // Current reports whether a record that was loaded before is still the one in force. Nil stands for none that can be used.
 func (s *Store) Current(r *Record) bool {
-	f, err := os.Open(s.recordPath())
+	d, err := s.open("")
+	if err != nil {
+		return r == nil
+	}
+	defer d.Close()
+	f, _, err := d.OpenFile(recordFile)
 	if err != nil {
 		return r == nil
 	}
@@ -140,46 +152,4 @@ func encode(r *Record) ([]byte, error) {
 func checksum(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
-}
-
-// replaceFile gives a file a new content: it writes a file of another name, makes sure that it is on the disk, and only
-// then gives it its name. After a crash at any moment there is either the old content or the new.
-func replaceFile(path string, data []byte) error {
-	draft := path + draftSuffix
-	if err := writeSynced(draft, data); err != nil {
-		return errors.Join(err, removeIfThere(draft))
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return errors.Join(err, removeIfThere(draft))
-	}
-	return nil
-}
-
-func writeSynced(path string, data []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-// syncDirectory makes renamings durable.
-func syncDirectory(dir string) (err error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	return d.Sync()
-}
-
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }

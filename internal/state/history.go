@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
+	"github.com/svcctl/svcctl/internal/safefile"
 )
 
 // Kept is how many applied states are kept, the present one included.
@@ -66,10 +66,7 @@ func (s *Store) Amend(r *Record) error {
 	data, err := encode(r)
 	if err == nil {
 		r.sum, _, _ = parseHead(data)
-		err = replaceFile(s.recordPath(), data)
-	}
-	if err == nil {
-		err = syncDirectory(s.dir)
+		err = s.replace(recordFile, data)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the record of what was applied: %w", err)
@@ -89,6 +86,11 @@ func (s *Store) save(r *Record, blobs map[string][]byte) error {
 }
 
 func (s *Store) saveRecord(r *Record) error {
+	d, err := s.make("")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
 	earlier, err := s.historyFiles()
 	if err != nil {
 		return err
@@ -97,9 +99,9 @@ func (s *Store) saveRecord(r *Record) error {
 	if len(earlier) > 0 {
 		r.Serial = earlier[0] + 1
 	}
-	if last, err := load(s.recordPath(), decodeParts); err == nil {
+	if last, err := load(d, recordFile, decodeParts); err == nil {
 		r.Serial = max(r.Serial, last.Serial+1)
-		if err := s.remember(last); err != nil {
+		if err := remember(d, last); err != nil {
 			return err
 		}
 	}
@@ -108,19 +110,22 @@ func (s *Store) saveRecord(r *Record) error {
 		return err
 	}
 	r.sum, _, _ = parseHead(data)
-	if err := replaceFile(s.recordPath(), data); err != nil {
+	if err := replaceFile(d, recordFile, data); err != nil {
 		return err
 	}
-	return errors.Join(syncDirectory(s.dir), s.forget())
+	return errors.Join(d.Sync(), s.forget())
 }
 
 // remember puts the present record into the history, by a second name for its file.
-func (s *Store) remember(last *Record) error {
-	if err := os.MkdirAll(filepath.Join(s.dir, historyDir), 0o700); err != nil {
+func remember(d *safefile.Dir, last *Record) error {
+	history, err := d.Make(historyDir)
+	if err != nil {
 		return err
 	}
+	history.Close()
 	// A crash after this step leaves the present record in the history too; linking it once more is no error.
-	if err := os.Link(s.recordPath(), s.historyPath(last.Serial)); err != nil && !errors.Is(err, fs.ErrExist) {
+	err = d.Link(recordFile, filepath.Join(historyDir, historyName(last.Serial)))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
@@ -129,10 +134,13 @@ func (s *Store) remember(last *Record) error {
 // Outdate notes that what is recorded is not what is applied any more, and that what is could not be recorded. The record
 // stays in the history, to go back to, if there is any room for its second name.
 func (s *Store) Outdate() error {
-	var err error
-	if last, loadErr := load(s.recordPath(), decodeParts); loadErr == nil {
-		err = s.remember(last)
-	}
+	err := s.in(func(d *safefile.Dir) error {
+		last, err := load(d, recordFile, decodeParts)
+		if err != nil {
+			return nil // there is nothing to go back to
+		}
+		return remember(d, last)
+	})
 	return errors.Join(err, s.Remove())
 }
 
@@ -143,8 +151,15 @@ func (s *Store) forget() error {
 		return err
 	}
 	var errs []error
-	for _, serial := range files[min(len(files), Kept-1):] {
-		errs = append(errs, removeIfThere(s.historyPath(serial)))
+	if len(files) >= Kept {
+		d, err := s.open(historyDir)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		for _, serial := range files[Kept-1:] {
+			errs = append(errs, d.Remove(historyName(serial)))
+		}
 	}
 	records, err := s.history(decodeParts)
 	if err != nil {
@@ -153,19 +168,25 @@ func (s *Store) forget() error {
 	return errors.Join(append(errs, s.removeUnused(records))...)
 }
 
-func (s *Store) historyPath(serial uint64) string {
-	return filepath.Join(s.dir, historyDir, strconv.FormatUint(serial, 10))
-}
+func historyName(serial uint64) string { return strconv.FormatUint(serial, 10) }
 
 // historyFiles gives the serial numbers of the history, the newest first.
 func (s *Store) historyFiles() ([]uint64, error) {
-	entries, err := os.ReadDir(filepath.Join(s.dir, historyDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	d, err := s.open(historyDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Names()
+	if err != nil {
 		return nil, err
 	}
 	var out []uint64
-	for _, e := range entries {
-		if n, err := strconv.ParseUint(e.Name(), 10, 64); err == nil {
+	for _, name := range names {
+		if n, err := strconv.ParseUint(name, 10, 64); err == nil && historyName(n) == name {
 			out = append(out, n)
 		}
 	}
@@ -184,23 +205,34 @@ func (s *Store) history(decode func([]byte) (*Record, error)) ([]*Record, error)
 		return nil, fmt.Errorf("the history of what was applied: %w", err)
 	}
 	var out []*Record
-	if r, err := load(s.recordPath(), decode); err == nil {
-		out = append(out, r)
-	}
-	for _, serial := range files {
-		r, err := load(s.historyPath(serial), decode)
+	add := func(dir, name string) {
+		d, err := s.open(dir)
+		if err != nil {
+			return
+		}
+		defer d.Close()
+		r, err := load(d, name, decode)
 		if err == nil && (len(out) == 0 || r.Serial < out[len(out)-1].Serial) {
 			out = append(out, r)
 		}
+	}
+	add("", recordFile)
+	for _, serial := range files {
+		add(historyDir, historyName(serial))
 	}
 	return out, nil
 }
 
 // Manifests gives the manifests of a record.
 func (s *Store) Manifests(r *Record) ([]manifest.Source, error) {
+	blobs, err := s.openBlobs()
+	if err != nil {
+		return nil, err
+	}
+	defer blobs.Close()
 	out := make([]manifest.Source, len(r.Sources))
 	for i, ref := range r.Sources {
-		data, err := s.readBlob(ref.SHA256)
+		data, err := s.readBlob(blobs, ref.SHA256)
 		if err != nil {
 			return nil, err
 		}
@@ -211,13 +243,18 @@ func (s *Store) Manifests(r *Record) ([]manifest.Source, error) {
 
 // Applied gives the ruleset of a record, as it was committed. Its elements have no owners.
 func (s *Store) Applied(r *Record) (*graph.Ruleset, error) {
-	data, err := s.readBlob(r.Ruleset)
+	blobs, err := s.openBlobs()
+	if err != nil {
+		return nil, err
+	}
+	defer blobs.Close()
+	data, err := s.readBlob(blobs, r.Ruleset)
 	if err != nil {
 		return nil, err
 	}
 	rs, err := graph.Unmarshal(data)
 	if err != nil {
-		return nil, &DamagedError{s.blobPath(r.Ruleset), err.Error()}
+		return nil, &DamagedError{blobs.Path(r.Ruleset), err.Error()}
 	}
 	return rs, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
+	"github.com/svcctl/svcctl/internal/safefile"
 )
 
 // numbered is the content of the n-th of a row of records: one manifest is its own, one is everybody's.
@@ -82,7 +83,7 @@ func TestCrashWhileSaving(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.remember(last); err != nil { // and then the power fails
+	if err := s.in(func(d *safefile.Dir) error { return remember(d, last) }); err != nil { // and then the power fails
 		t.Fatal(err)
 	}
 	for _, file := range []string{recordFile + draftSuffix, filepath.Join(blobDir, blobName([]byte("x"))+draftSuffix)} {
@@ -119,7 +120,7 @@ func TestDamagedBlob(t *testing.T) {
 				t.Error("a record that was just saved is not complete")
 			}
 			for _, blob := range []string{r.Ruleset, r.Sources[1].SHA256} {
-				if err := damage(s.blobPath(blob)); err != nil {
+				if err := damage(blobPath(s, blob)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -130,14 +131,14 @@ func TestDamagedBlob(t *testing.T) {
 			if _, err := s.Manifests(r); !errors.As(err, &damaged) {
 				t.Errorf("the manifests: got %v, want a *DamagedError", err)
 			}
-			if err := os.WriteFile(s.blobPath(r.Ruleset), make([]byte, len(graph.Marshal(numbered(1).ruleset))), 0o600); err != nil {
+			if err := os.WriteFile(blobPath(s, r.Ruleset), make([]byte, len(graph.Marshal(numbered(1).ruleset))), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			saveNumbered(t, s, 1)
 			if _, err := s.Applied(r); err != nil {
 				t.Errorf("a ruleset of the right size and the wrong content: after the next record: %v", err)
 			}
-			if err := os.Remove(s.blobPath(r.Ruleset)); err != nil {
+			if err := os.Remove(blobPath(s, r.Ruleset)); err != nil {
 				t.Fatal(err)
 			}
 			// What was found damaged is gone, so that the next record has it again.
@@ -252,3 +253,5 @@ func TestCurrent(t *testing.T) {
 		t.Error("a record that cannot be used is none")
 	}
 }
+
+func blobPath(s *Store, name string) string { return filepath.Join(s.Dir(), blobDir, name) }

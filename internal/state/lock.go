@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/svcctl/svcctl/internal/safefile"
 )
 
 // Lock is the right to change one table in one network namespace. It is a lock of the kernel on a file (flock(2)), so it
@@ -49,7 +51,8 @@ func (s *Store) Lock(command string) (*Lock, error) {
 		l, err := s.tryLock(command)
 		// A holder that removes the store makes a directory or file vanish between two steps of ours. There is an end to
 		// the tries because a dangling symbolic link in place of the directory looks the same.
-		vanished := errors.Is(err, errRemoved) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
+		vanished := errors.Is(err, errRemoved) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) ||
+			errors.Is(err, safefile.ErrChanged)
 		if !vanished || try == 1000 {
 			return l, err
 		}
@@ -57,10 +60,12 @@ func (s *Store) Lock(command string) (*Lock, error) {
 }
 
 func (s *Store) tryLock(command string) (*Lock, error) {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	d, err := s.make("")
+	if err != nil {
 		return nil, fmt.Errorf("making the state directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(s.dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	defer d.Close()
+	f, err := d.LockFile(lockFile)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock in the state directory: %w", err)
 	}
@@ -123,21 +128,36 @@ func (l *Lock) Release() error { return errors.Join(l.file.Truncate(0), l.file.C
 // ReleaseAndRemove gives the lock back and removes all that is left of the store, its record included: nothing of ours
 // stays behind. Directories that others put something into stay.
 func (l *Lock) ReleaseAndRemove() error {
-	errs := []error{l.store.Remove()}
-	for _, file := range [...]string{recordFile + draftSuffix, pendingFile, pendingFile + draftSuffix} {
-		errs = append(errs, removeIfThere(filepath.Join(l.store.dir, file)))
+	s := l.store
+	err := s.in(func(d *safefile.Dir) error {
+		var errs []error
+		for _, file := range [...]string{
+			recordFile, recordFile + draftSuffix, pendingFile, pendingFile + draftSuffix, logFile,
+		} {
+			errs = append(errs, d.Remove(file))
+		}
+		for _, dir := range [...]string{historyDir, blobDir} {
+			errs = append(errs, d.RemoveAll(dir))
+		}
+		return errors.Join(append(errs, d.Remove(lockFile))...)
+	})
+	return errors.Join(err, l.file.Close(), s.removeEmpty())
+}
+
+// removeEmpty removes the directories of the store, if there is nothing in them.
+func (s *Store) removeEmpty() error {
+	root, err := safefile.OpenDir(s.root)
+	if err != nil {
+		return err
 	}
-	for _, dir := range [...]string{historyDir, blobDir} {
-		errs = append(errs, os.RemoveAll(filepath.Join(l.store.dir, dir)))
-	}
-	errs = append(errs, removeIfThere(filepath.Join(l.store.dir, lockFile)), l.file.Close())
-	for dir := l.store.dir; dir != filepath.Dir(filepath.Dir(l.store.dir)); dir = filepath.Dir(dir) {
-		if err := os.Remove(dir); err != nil {
-			if !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, err)
-			}
-			break
+	defer root.Close()
+	for _, dir := range [...]string{filepath.Join(s.namespace, s.table), s.namespace} {
+		switch err := root.Remove(dir); {
+		case errors.Is(err, syscall.ENOTEMPTY):
+			return nil
+		case err != nil:
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/svcctl/svcctl/internal/safefile"
 )
 
 // Pending is a change that goes back by itself unless it is confirmed. It is written before the change is made, and only the
@@ -23,16 +25,24 @@ type Pending struct {
 	PID  int    `json:"pid,omitempty"` // of that process
 }
 
-func (s *Store) pendingPath() string { return filepath.Join(s.dir, pendingFile) }
+func (s *Store) pendingPath() string { return filepath.Join(s.Dir(), pendingFile) }
 
 // LoadPending gives the change that waits to be confirmed, nil for none. A file that cannot be read as one is a
 // [*DamagedError].
 func (s *Store) LoadPending() (*Pending, error) {
-	data, err := os.ReadFile(s.pendingPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	d, err := s.open("")
+	var data []byte
+	if err == nil {
+		defer d.Close()
+		data, err = d.Read(pendingFile, maxPending)
 	}
-	if err != nil {
+	var over *safefile.LimitError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.As(err, &over):
+		return nil, &DamagedError{s.pendingPath(), over.Error()}
+	case err != nil:
 		return nil, fmt.Errorf("the change that waits to be confirmed: %w", err)
 	}
 	p := &Pending{}
@@ -46,10 +56,7 @@ func (s *Store) LoadPending() (*Pending, error) {
 func (s *Store) SavePending(p *Pending) error {
 	data, err := json.Marshal(p)
 	if err == nil {
-		err = replaceFile(s.pendingPath(), data)
-	}
-	if err == nil {
-		err = syncDirectory(s.dir)
+		err = s.replace(pendingFile, data)
 	}
 	if err != nil {
 		return fmt.Errorf("noting the change that waits to be confirmed: %w", err)
@@ -59,8 +66,18 @@ func (s *Store) SavePending(p *Pending) error {
 
 // RemovePending notes that nothing waits to be confirmed any more.
 func (s *Store) RemovePending() error {
-	if err := removeIfThere(s.pendingPath()); err != nil {
+	if err := s.in(func(d *safefile.Dir) error { return d.Remove(pendingFile) }); err != nil {
 		return fmt.Errorf("the change that waits to be confirmed: %w", err)
 	}
 	return nil
+}
+
+// CreateLog makes the file that tells what became of a change that nobody confirmed.
+func (s *Store) CreateLog() (*os.File, error) {
+	d, err := s.open("")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Create(logFile)
 }

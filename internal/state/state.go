@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/svcctl/svcctl/compiler/allocate"
+	"github.com/svcctl/svcctl/internal/safefile"
 )
 
 // Record is what one apply put into the kernel.
@@ -62,7 +63,7 @@ type SourceRef struct {
 }
 
 // Store is where the record of one table in one network namespace is kept.
-type Store struct{ dir string }
+type Store struct{ root, namespace, table string }
 
 // The files of a store.
 const (
@@ -71,17 +72,18 @@ const (
 	blobDir     = "blobs"
 	pendingFile = "unconfirmed"
 	lockFile    = "lock"
+	logFile     = "watchdog.log"
 	draftSuffix = ".new" // of a file being written; one name is enough, since only the lock's holder writes
 )
 
 // NewStore gives the store of a table in a network namespace below a state directory. The namespace is a name as
 // ip-netns(8) knows it, a path, or empty for the caller's own. Nothing is read or made yet.
 func NewStore(root, netns, table string) *Store {
-	return &Store{dir: filepath.Join(root, namespaceKey(netns), table)}
+	return &Store{root: root, namespace: namespaceKey(netns), table: table}
 }
 
 // Dir is the directory of the store.
-func (s *Store) Dir() string { return s.dir }
+func (s *Store) Dir() string { return filepath.Join(s.root, s.namespace, s.table) }
 
 // namespaceKey makes a file name of a namespace. It depends on the words only, so that the record of a namespace is still
 // found after a reboot.
@@ -181,7 +183,7 @@ func (s *Store) CheckNamespace(r *Record, identity string) error {
 
 // Remove removes the record of what is applied. The history stays. That there is none is no error.
 func (s *Store) Remove() error {
-	if err := removeIfThere(s.recordPath()); err != nil {
+	if err := s.in(func(d *safefile.Dir) error { return d.Remove(recordFile) }); err != nil {
 		return fmt.Errorf("removing the record of what was applied: %w", err)
 	}
 	return nil

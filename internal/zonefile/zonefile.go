@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	wire "github.com/miekg/dns"
+
+	"github.com/svcctl/svcctl/internal/safefile"
 )
 
 // Extension is what the names of zone files end in.
@@ -41,7 +43,7 @@ func Update(dir, name, head string, first uint32, next func(uint32) uint32, text
 ) (Result, error) {
 	path := filepath.Join(dir, name)
 	result := Result{Path: path, Serial: first, Outcome: "created"}
-	before, err := os.ReadFile(path)
+	before, err := safefile.ReadRegular(path, maxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		after, err := text(first)
@@ -117,7 +119,7 @@ func Others(dir, head string, names []string) ([]string, error) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		text, err := os.ReadFile(path)
+		text, err := safefile.ReadRegular(path, maxFile)
 		if err == nil && bytes.HasPrefix(text, []byte(head)) {
 			out = append(out, path)
 		}
@@ -125,39 +127,23 @@ func Others(dir, head string, names []string) ([]string, error) {
 	return out, nil
 }
 
+// maxFile is the size of the largest zone file that is read: some ten million records.
+const maxFile = 1 << 30
+
 // replace puts a text in the place of a file. After a crash at any moment there is the one or the other. Name servers run as
 // users of their own, so everybody may read it.
 func replace(path string, text []byte) error {
-	fail := func(err error) error { return fmt.Errorf("writing the zone file %s: %w", path, err) }
-	// A name that no pattern for zone files matches: CoreDNS's "auto" takes every "db.*" anywhere in a name.
-	f, err := os.CreateTemp(filepath.Dir(path), ".svcctl-*")
-	if err != nil {
-		return fail(err)
-	}
-	err = fill(f, text)
+	dir, name := filepath.Split(path)
+	root, err := os.OpenRoot(filepath.Clean(dir))
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = safefile.Replace(root, name, text, safefile.Options{Mode: 0o644})
+		if err == nil {
+			err = safefile.SyncDir(root)
+		}
+		err = errors.Join(err, root.Close())
 	}
 	if err != nil {
-		return errors.Join(fail(err), os.Remove(f.Name()))
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fail(err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fail(err)
+		return fmt.Errorf("writing the zone file %s: %w", path, err)
 	}
 	return nil
-}
-
-func fill(f *os.File, text []byte) (err error) {
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(text); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	return f.Sync()
 }
