@@ -85,7 +85,7 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 		return inputError("--confirm=%s: the time must be between 1s and 24h", o.confirm)
 	}
 	// From beginning to end: between two phases it would mark at once what it had never seen.
-	defer pauseCollector()()
+	defer pauseCollector(pausedMemory)()
 	store := c.store()
 	known, err := c.knownFor(store, o)
 	if err != nil {

@@ -83,7 +83,7 @@ func (c *cli) names(ctx context.Context, o *dnsOptions, cfg dns.Config) (*dns.Zo
 	if err != nil {
 		return nil, err
 	}
-	defer pauseCollector()()
+	defer pauseCollector(pausedMemory)()
 	c.phase("making zones")
 	zones, found := dns.Build(in.model, cfg)
 	return zones, c.judge(found, &inputFlags{})

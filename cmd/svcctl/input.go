@@ -109,7 +109,7 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 	in := &input{sources: sources}
 	c.phase("decoding %s", count(len(sources), "file", "files"))
 	var found diag.List
-	defer pauseCollector()()
+	defer pauseCollector(pausedFor(sources))()
 	c.useDecoded(f)
 	in.bundle, found = c.decode(sources, f)
 	broken := found.HasErrors()
@@ -137,9 +137,9 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 
 // pauseCollector keeps the garbage collector from running until the function it gives is called. Nearly all that decoding,
 // resolving and compiling make stays until the end of the process, and marking it over and over would cost more than making it.
-func pauseCollector() (resume func()) {
+func pauseCollector(memory int64) (resume func()) {
 	percent := debug.SetGCPercent(-1)
-	limit := debug.SetMemoryLimit(pausedMemory)
+	limit := debug.SetMemoryLimit(memory)
 	return func() {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(limit)
@@ -150,9 +150,19 @@ func pauseCollector() (resume func()) {
 // ten endpoints.
 const pausedMemory = 3 << 30
 
+// pausedFor is pausedMemory for manifests: what they make takes about twelve times as much memory as their text. If it takes
+// twice that, they are nothing like manifests, and most of it is garbage.
+func pausedFor(sources []manifest.Source) int64 {
+	size := int64(0)
+	for i := range sources {
+		size += int64(len(sources[i].Data))
+	}
+	return min(128<<20+24*size, pausedMemory)
+}
+
 // compile compiles the model.
 func (c *cli) compile(m *resolve.Model, opts ...compiler.Option) (*graph.Ruleset, error) {
-	defer pauseCollector()()
+	defer pauseCollector(pausedMemory)()
 	c.phase("compiling %s", count(len(m.Services), "service", "services"))
 	rs, err := compiler.Compile(m, c.config.Compiler(), opts...)
 	if err != nil {

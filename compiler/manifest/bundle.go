@@ -94,6 +94,9 @@ func sorted[T any](objects []*Object[T], diags *diag.List) []*Object[T] {
 			kept = append(kept, o)
 			continue
 		}
+		if len(*diags) == maxErrors {
+			continue
+		}
 		first := kept[len(kept)-1]
 		diags.Errorf(diag.Duplicate, o.Pos, o.Ref, "metadata.name", "Duplicate value: %q: first given at %s",
 			o.Ref.Name, first.Pos)

@@ -27,6 +27,7 @@ type decoder struct {
 	path  path
 	// lenient lets unknown fields pass: under status and metadata, which others than the user write.
 	lenient bool
+	enough  bool // was found wrong with the document
 	index   indexer
 	slabs   slabs
 }
@@ -38,11 +39,26 @@ func (d *decoder) pos(n int32) diag.Pos {
 }
 
 func (d *decoder) errorf(code diag.Code, n int32, format string, args ...any) {
-	d.diags.Errorf(code, d.pos(n), d.ref, d.path.String(), format, args...)
+	d.report(code, n, d.ref, d.path.String(), format, args...)
+}
+
+// report adds an error, unless there are enough of this document.
+func (d *decoder) report(code diag.Code, n int32, ref diag.Object, field, format string, args ...any) {
+	switch {
+	case len(d.diags) < maxFindings-1:
+		d.diags.Errorf(code, d.pos(n), ref, field, format, args...)
+	case !d.enough:
+		d.enough = true
+		d.diags.Errorf(diag.Limit, d.pos(n), ref, "", "%d errors in this document: what comes after them was not looked at", maxFindings-1)
+	}
 }
 
 // hint adds what to do about it to the last error.
-func (d *decoder) hint(text string) { d.diags[len(d.diags)-1].Hint = text }
+func (d *decoder) hint(text string) {
+	if !d.enough {
+		d.diags[len(d.diags)-1].Hint = text
+	}
+}
 
 // expected reports a node of the wrong type.
 func (d *decoder) expected(n int32, what string) {
@@ -118,7 +134,7 @@ func (d *decoder) key(k int32) (string, bool) {
 }
 
 func (d *decoder) unknownField(k int32, name string, info *typeInfo) {
-	if d.lenient {
+	if d.lenient || d.enough {
 		return
 	}
 	d.errorf(diag.UnknownField, k, "unknown field %q", name)
@@ -131,6 +147,9 @@ func (d *decoder) unknownField(k int32, name string, info *typeInfo) {
 
 // duplicateKey reports key k of mapping n, which stands there before.
 func (d *decoder) duplicateKey(n, k int32, name string) {
+	if d.enough { // for finding the first one takes as long as the mapping is
+		return
+	}
 	first := d.tree.nodes[n].child
 	for first != k {
 		if text, ok := d.tree.nodes[first].key(); ok && text == name {

@@ -21,7 +21,9 @@ func cutValues(d document) []document {
 		if d.text[at] != '{' || !ok {
 			return []document{d}
 		}
-		docs = append(docs, c.document(d.file, end))
+		if docs = append(docs, c.document(d.file, end)); len(docs) > maxDocuments {
+			return docs // which is too many, whatever follows
+		}
 		c.advance(end)
 	}
 }
@@ -70,6 +72,8 @@ func cutElements(d *document, array int) (cutList, bool) {
 		cut.items = append(cut.items, c.document(d.file, end))
 		switch at = skipSpace(d.text, end); {
 		case at == len(d.text):
+			return cutList{}, false
+		case len(cut.items) > maxDocuments:
 			return cutList{}, false
 		case d.text[at] == ']':
 			cut.header = blanked(d, array+1, at)

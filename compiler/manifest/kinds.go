@@ -103,7 +103,7 @@ func (d *decoder) missingName(root int32, generated bool) {
 	if metadata, ok := d.tree.value(root, "metadata"); ok {
 		at = metadata
 	}
-	d.diags.Errorf(diag.Required, d.pos(at), d.ref, "metadata.name", "Required value: name or generateName is required")
+	d.report(diag.Required, at, d.ref, "metadata.name", "Required value: name or generateName is required")
 	if generated {
 		d.hint("only an API server makes a name of generateName")
 	}

@@ -62,11 +62,11 @@ func cutBlockItems(d *document) (cutList, bool) {
 			c.advance(at + column + 1)
 		case dash >= 0 && column == 0:
 			end = at
-		case column <= dash || dash < 0:
+		case column <= dash || dash < 0 || len(cut.items) > maxDocuments:
 			return cutList{}, false
 		}
 	}
-	if dash < 0 {
+	if dash < 0 || len(cut.items) > maxDocuments {
 		return cutList{}, false
 	}
 	cut.items = append(cut.items, c.document(d.file, end))

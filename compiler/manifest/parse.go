@@ -4,6 +4,10 @@ import "strings"
 
 // parse reads a document into a tree, the fast way where it can. A document without content has a root of nullNode.
 func parse(t *tree, d *document) *syntaxError {
+	if err := checkSize(d); err != nil {
+		t.reset()
+		return err
+	}
 	if isJSON(d.text) {
 		if parseJSON(t, d) {
 			return nil

@@ -191,7 +191,7 @@ func FuzzCut(f *testing.F) {
 			t.Skip("not cut")
 		}
 		p.results = make([]found, len(p.units))
-		p.readInParallel(Options{})
+		p.readInParallel(Options{}, func(int) bool { return false })
 		p.mend(Options{})
 		if anyBroken(p.results) {
 			t.Skip("no List at all")

@@ -37,7 +37,7 @@ type reader struct {
 
 // decodeUnit decodes a unit.
 func (r *reader) decodeUnit(u *unit) found {
-	r.found, r.diags, r.item = found{}, nil, r.item[:0]
+	r.found, r.diags, r.item, r.enough = found{}, nil, r.item[:0], false
 	r.doc, r.ref = &u.document, diag.Object{}
 	if err := parse(&r.tree, &u.document); err != nil {
 		r.diags.Errorf(diag.Syntax, diag.Pos{File: u.file, Line: err.line, Column: err.column}, diag.Object{}, "",
@@ -113,21 +113,21 @@ func (r *reader) typeField(n int32, name string) (string, bool) {
 }
 
 func (r *reader) missingType(n int32, name string) {
-	r.diags.Errorf(diag.Required, r.pos(n), r.ref, name, "Required value: every object says its apiVersion and kind")
+	r.report(diag.Required, n, r.ref, name, "Required value: every object says its apiVersion and kind")
 }
 
 // skip counts an object of a kind that is not read.
 func (r *reader) skip(n int32, name string) {
 	r.found.skipped = append(r.found.skipped, name)
 	if r.strict {
-		r.diags.Errorf(diag.UnknownKind, r.pos(n), diag.Object{}, "kind", "Unsupported value: %q", name)
+		r.report(diag.UnknownKind, n, diag.Object{}, "kind", "Unsupported value: %q", name)
 		r.hint("svcctl reads Service, EndpointSlice, Endpoints, Pod and Node")
 	}
 }
 
 func (r *reader) wrongVersion(n int32, kind, given, read string) {
 	at, _ := r.tree.value(n, "apiVersion")
-	r.diags.Errorf(diag.Unsupported, r.pos(at), r.ref, "apiVersion", "Unsupported value: %q: %s is read as %s only",
+	r.report(diag.Unsupported, at, r.ref, "apiVersion", "Unsupported value: %q: %s is read as %s only",
 		given, kind, read)
 	r.hint("write apiVersion: " + read)
 }

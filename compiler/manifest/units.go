@@ -43,23 +43,38 @@ func readSources(sources []Source, opts Options) (parts []part, diags diag.List)
 		}
 		parts = appendParts(parts, document{s.Name, text, line, 1})
 	}
+	var units, errors atomic.Int64
+	wrong := func(n int) bool { return n > 0 && errors.Add(int64(n)) > maxErrors || errors.Load() > maxErrors }
 	// Few at a time share the work evenly; one at a time has the goroutines contend for the counter where files are small.
 	inParallel(len(parts), 1+len(parts)/256, func() func(int) {
 		r := newReader(opts)
 		return func(i int) {
 			p := &parts[i]
+			if units.Load() > maxDocuments {
+				return
+			}
 			p.cut()
+			units.Add(int64(len(p.units)))
 			if len(p.units) <= largePart {
-				p.read(r, 0, len(p.units))
+				p.read(r, 0, len(p.units), wrong)
 			}
 		}
 	})
+	if units.Load() > maxDocuments {
+		return nil, append(diags, countUnits(parts)...)
+	}
 	for i := range parts {
 		p := &parts[i]
 		if len(p.units) > largePart {
-			p.readInParallel(opts)
+			p.readInParallel(opts, wrong)
+		}
+		if wrong(0) {
+			break
 		}
 		p.mend(opts)
+	}
+	if wrong(0) {
+		diags = append(diags, readFirst(parts, opts)...)
 	}
 	return parts, diags
 }
@@ -93,6 +108,7 @@ func (p *part) cut() {
 	p.units = make([]unit, 0, 1+len(p.text)/typicalUnit)
 	splitDocuments(p.file, p.text, p.line, func(piece document, items bool) {
 		switch {
+		case len(p.units) > maxDocuments:
 		case isJSON(piece.text):
 			for _, d := range cutValues(piece) {
 				p.add(d)
@@ -114,18 +130,19 @@ func (p *part) add(d document) {
 	}
 }
 
-// read reads some of the units.
-func (p *part) read(r *reader, from, to int) {
-	for i := from; i < to; i++ {
+// read reads some of the units, until wrong, which it tells how much was, says that it is enough.
+func (p *part) read(r *reader, from, to int, wrong func(int) bool) {
+	for i := from; i < to && !wrong(0); i++ {
 		p.results[i] = r.read(&p.units[i])
+		wrong(len(p.results[i].diags))
 	}
 }
 
 // readInParallel reads all units, on as many goroutines as there are processors.
-func (p *part) readInParallel(opts Options) {
+func (p *part) readInParallel(opts Options, wrong func(int) bool) {
 	inParallel(len(p.units), 16, func() func(int) {
 		r := newReader(opts)
-		return func(i int) { p.read(r, i, i+1) }
+		return func(i int) { p.read(r, i, i+1, wrong) }
 	})
 }
 
@@ -193,15 +210,22 @@ func listOf(header *document) *kindInfo {
 // Where the whole cannot be parsed either, what the items said stays: it is nearer to the fault.
 func (p *part) mend(opts Options) {
 	for _, g := range p.lists {
-		results := p.results[g.first:g.end]
-		if !anyBroken(results) {
-			continue
-		}
-		if whole := newReader(opts).decodeUnit(&unit{document: g.whole}); !whole.broken {
-			clear(results)
-			results[0] = whole
+		if anyBroken(p.results[g.first:g.end]) {
+			p.mendList(g, opts)
 		}
 	}
+}
+
+// mendList reports whether a List could be read whole.
+func (p *part) mendList(g group, opts Options) bool {
+	whole := newReader(opts).decodeUnit(&unit{document: g.whole})
+	if whole.broken {
+		return false
+	}
+	results := p.results[g.first:g.end]
+	clear(results)
+	results[0] = whole
+	return true
 }
 
 func anyBroken(results []found) bool {
