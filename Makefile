@@ -7,6 +7,15 @@ TOOLS := $(CURDIR)/.cache/bin
 GOLANGCI_LINT_VERSION := v2.15.0
 # Pinned by name, so that a new version is built when the number changes.
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+# Other people's programs that look at what svcctl is made of.
+GOVULNCHECK_VERSION := v1.9.0
+GOVULNCHECK := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
+GO_LICENSES_VERSION := v1.6.0
+GO_LICENSES := $(TOOLS)/go-licenses-$(GO_LICENSES_VERSION)
+INDEXDB_VERSION := v0.0.0-20261105234957-e22db6528018
+INDEXDB := $(TOOLS)/indexdb-$(INDEXDB_VERSION)
+# They allow that a program under Apache-2.0 is linked with what they cover. With MPL-2.0 its own sources must be offered.
+LICENCES := Apache-2.0,MIT,BSD-2-Clause,BSD-3-Clause,ISC,MPL-2.0
 # CoreDNS, which loads the zones that svcctl writes, is built from a module of its own.
 COREDNS := $(TOOLS)/coredns
 FUZZTIME ?= 30s
@@ -62,6 +71,46 @@ $(GOLANGCI_LINT):
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	mv $(TOOLS)/golangci-lint $@
 
+.PHONY: audit
+audit: verify vuln licences ## Look at what svcctl is made of: checksums, vulnerabilities, licences
+
+.PHONY: verify
+verify: ## Check that the modules are what go.sum says
+	$(GO) mod verify
+	cd internal/peer/coredns && $(GO) mod verify
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) $(INDEXDB) ## Look for known vulnerabilities in code that svcctl calls
+	@GO="$(GO)" ./.ci/vuln $(GOVULNCHECK) $(INDEXDB) $(CURDIR)/.cache/vulndb
+
+# go-licenses tells the standard library by GOROOT, and speaks of assembly at length.
+licences: export GOROOT = $(shell $(GO) env GOROOT)
+.PHONY: licences
+licences: $(GO_LICENSES) ## Check the licences of all modules, those of the tests' CoreDNS too
+	$(GO_LICENSES) check ./... --include_tests --allowed_licenses=$(LICENCES) --stderrthreshold=ERROR --logtostderr=false
+	cd internal/peer/coredns && $(GO_LICENSES) check . --ignore github.com/svcctl/svcctl --allowed_licenses=$(LICENCES) \
+		--stderrthreshold=ERROR --logtostderr=false
+
+notices: export GOROOT = $(shell $(GO) env GOROOT)
+.PHONY: notices
+notices: $(GO_LICENSES) ## Collect the licences of what is in bin/svcctl, and sources where they ask for that, in bin/notices
+	$(GO_LICENSES) save ./cmd/svcctl --save_path=$(BIN)/notices --force --stderrthreshold=ERROR --logtostderr=false
+
+$(GOVULNCHECK):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv $(TOOLS)/govulncheck $@
+
+$(GO_LICENSES):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install github.com/google/go-licenses@$(GO_LICENSES_VERSION)
+	mv $(TOOLS)/go-licenses $@
+
+$(INDEXDB):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/vulndb/cmd/indexdb@$(INDEXDB_VERSION)
+	mv $(TOOLS)/indexdb $@
+
 .PHONY: bench
 bench: build deps ## Measure against the budgets; parts of it with BENCH="-only apply"
 	$(GO) run ./internal/bench $(BENCH)
@@ -86,9 +135,10 @@ soak: deps ## Apply SOAK times (default 20000) while things go wrong, and print 
 
 .PHONY: ci
 ci: export SVCCTL_REQUIRE_NETNS = 1
-ci: deps ## What CI runs: build, lint, all tests with none skipped, the demo
+ci: deps ## What CI runs: build, lint, audit, all tests with none skipped, the demo
 	$(MAKE) build
 	$(MAKE) lint
+	$(MAKE) audit
 	$(GO) test -count=1 ./...
 	$(MAKE) race
 	$(MAKE) demo
