@@ -23,14 +23,14 @@ const insideVariable = "SVCCTL_TEST_NAMESPACES"
 
 func TestMain(m *testing.M) {
 	// The scripts run this binary under the name svcctl, and it is svcctl then.
-	if filepath.Base(os.Args[0]) != "svcctl" && os.Getenv(insideVariable) == "" {
+	if name := filepath.Base(os.Args[0]); name != "svcctl" && name != "confined" && os.Getenv(insideVariable) == "" {
 		if code, err := reexec(); err == nil {
 			os.Exit(code)
 		} else if err := os.Setenv(insideVariable, err.Error()); err != nil {
 			panic(err)
 		}
 	}
-	testscript.Main(m, map[string]func(){"svcctl": func() { os.Exit(run(wrongClock)) }})
+	testscript.Main(m, map[string]func(){"svcctl": func() { os.Exit(run(wrongClock)) }, "confined": confined})
 }
 
 // clockVariable says by how much the clock of svcctl is wrong.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/svcctl/svcctl/compiler/diag"
 )
@@ -18,7 +19,12 @@ type positions struct {
 	untyped bool
 	lists   []list  // sorted by parent and field
 	places  []place // of the items of all lists
+	parsed  int64   // bytes of text that were parsed again so far
 }
+
+// maxParsed is how many bytes of text are parsed again for the places of one object: for a hundred thousand mistakes in a
+// large one it would take hours.
+const maxParsed = 64 << 20
 
 // list is one list of mappings of the object.
 type list struct {
@@ -40,7 +46,7 @@ func (l list) compare(m list) int {
 // parent that it has.
 //
 // The items of lists of mappings ("spec.ports[2]", "subsets[0].addresses[1]") are looked up; anything else parses the
-// text of the object again.
+// text of the object again. After [maxParsed] bytes of that it gives the place of the object.
 func (o *Object[T]) At(field string) diag.Pos {
 	p := &o.positions
 	if field == "" || p.text.text == "" {
@@ -48,6 +54,9 @@ func (o *Object[T]) At(field string) diag.Pos {
 	}
 	if at, ok := p.lookup(field); ok {
 		return diag.Pos{File: o.Pos.File, Line: at.line, Column: at.column}
+	}
+	if atomic.AddInt64(&p.parsed, int64(len(p.text.text))) > maxParsed {
+		return o.Pos
 	}
 	var t tree
 	if err := parse(&t, &p.text); err != nil {
