@@ -68,8 +68,10 @@ func (d *Dir) Open(name string) (*Dir, error) {
 		return nil, d.fail(name, err)
 	}
 	if !before.IsDir() {
-		return nil, &UnsafeError{d.Path(name), fmt.Sprintf("it is not a directory (%s)", before.Mode()),
-			"look where it came from, and remove it"}
+		return nil, &UnsafeError{
+			d.Path(name), fmt.Sprintf("it is not a directory (%s)", before.Mode()),
+			"look where it came from, and remove it",
+		}
 	}
 	root, err := d.root.OpenRoot(name)
 	if err != nil {
@@ -143,8 +145,10 @@ func (d *Dir) LockFile(name string) (*os.File, error) {
 		return nil, err
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Nlink > 1 {
-		return nil, errors.Join(&UnsafeError{d.Path(name), "the same file has another name",
-			"look which (find -samefile), and remove this one"}, f.Close())
+		return nil, errors.Join(&UnsafeError{
+			d.Path(name), "the same file has another name",
+			"look which (find -samefile), and remove this one",
+		}, f.Close())
 	}
 	return f, nil
 }

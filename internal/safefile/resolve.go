@@ -119,8 +119,10 @@ func (r *resolution) open(name string) (int, error) {
 // follow puts the target of a symbolic link in front of what is left of the path.
 func (r *resolution) follow(fd int, at string, st *unix.Stat_t) error {
 	if !trusted(st.Uid) && !r.unmapped(st.Uid) {
-		return &UnsafeError{at, fmt.Sprintf("it is a symbolic link that user %d made", st.Uid),
-			"name the directory itself, if it is the right one"}
+		return &UnsafeError{
+			at, fmt.Sprintf("it is a symbolic link that user %d made", st.Uid),
+			"name the directory itself, if it is the right one",
+		}
 	}
 	if r.links++; r.links > maxLinks {
 		return &fs.PathError{Op: "open", Path: r.path, Err: unix.ELOOP}
@@ -152,7 +154,7 @@ func (r *resolution) unmapped(uid uint32) bool {
 	}
 	all, err := os.ReadFile("/proc/self/uid_map")
 	fields := strings.Fields(string(all))
-	return err == nil && !(len(fields) == 3 && fields[0] == "0" && fields[2] == "4294967295")
+	return err == nil && (len(fields) != 3 || fields[0] != "0" || fields[2] != "4294967295")
 }
 
 func retry(open func() (int, error)) (int, error) {
