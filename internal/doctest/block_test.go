@@ -1,6 +1,7 @@
 package doctest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -8,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // block is one fenced block of a Markdown document.
@@ -107,10 +108,12 @@ func terminals(document string) ([]step, error) {
 	var out []step
 	var errs []error
 	for _, b := range blocks {
-		if b.notRun != "" || !slices.Contains(shellLanguages, b.language) {
+		pasted := slices.Contains(shellLanguages, b.language) || strings.HasPrefix(b.text, "$ ") || strings.HasPrefix(b.text, "# ") && b.language == ""
+		if b.notRun != "" || !pasted {
 			continue
 		}
 		if b.language != "console" {
+			b.language = cmp.Or(b.language, "no language")
 			errs = append(errs, fmt.Errorf("line %d: a block of %s, which is neither run nor says why not", b.line, b.language))
 			continue
 		}
@@ -129,7 +132,7 @@ func TestTerminals(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []step{{8, "cat <<END\none\n\n> two\nEND", "one\n\n> two\n"}, {16, "true", ""}}
-	if d := cmp.Diff(want, got, cmp.AllowUnexported(step{})); d != "" {
+	if d := gocmp.Diff(want, got, gocmp.AllowUnexported(step{})); d != "" {
 		t.Error(d)
 	}
 }
@@ -137,6 +140,7 @@ func TestTerminals(t *testing.T) {
 func TestTerminalsRefusesWhatWouldNotBeRun(t *testing.T) {
 	for document, want := range map[string]string{
 		"```sh\nls\n```\n":                        "line 1: a block of sh, which is neither run nor says why not",
+		"```\n$ ls\n```\n":                        "line 1: a block of no language, which is neither run nor says why not",
 		"```console\nls\n```\n":                   "line 2: a terminal that does not begin with a command",
 		"```console\n$ ls\n":                      "line 1: a block that does not end",
 		"```console\n$ ls\n…\n```\n":              `line 2: what is said to be printed is nothing but "…"`,

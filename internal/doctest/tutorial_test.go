@@ -30,7 +30,7 @@ func requirePlayground(t *testing.T) {
 	if os.Getenv(netlab.RequireEnv) == "1" {
 		missing = t.Fatalf
 	}
-	for _, tool := range []string{"bash", "curl", "dig", "ip", "nsenter", "perl", "unshare"} {
+	for _, tool := range []string{"bash", "curl", "dig", "ip", "nft", "nsenter", "perl", "unshare"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			missing("the tutorial cannot be followed here: %v (make deps)", err)
 		}
