@@ -52,7 +52,7 @@ const ownFlags = "Flags"
 var valueWords = map[string]string{
 	"after": "DURATION", "base": "PATH", "cluster-domain": "DOMAIN", "color": "WHEN", "config": "FILE", "confirm": "DURATION",
 	"dump-after": "PASS", "filename": "PATH", "if-unconfirmed": "ID", "label-columns": "LABEL,…", "listen": "ADDRESS:PORT",
-	"local": "ADDRESS,…", "log-format": "FORMAT", "log-level": "LEVEL", "name-server": "NAME", "namespace": "NAMESPACE",
+	"local": "ADDRESS,…", "lock-wait": "DURATION", "log-format": "FORMAT", "log-level": "LEVEL", "name-server": "NAME", "namespace": "NAMESPACE",
 	"netns": "NAME|PATH", "output": "FORMAT", "output-dir": "DIR", "selector": "SELECTOR", "service": "NAMESPACE/NAME",
 	"sort-by": "JSONPATH", "state-dir": "DIR", "table": "NAME", "to": "NUMBER", "ttl": "SECONDS", "view": "VIEW",
 	"watch": "INTERVAL",
