@@ -53,10 +53,10 @@ type Pass struct {
 var passes = []Pass{
 	{"tables", "one table per family, with every set and map of the program, empty", addTables},
 	{"policy-sets", "the address ranges of the configuration", fillPolicySets},
-	{"shapes", "one chain per way of choosing an endpoint that some service port needs", addShapes},
+	{passShapes, "one chain per way of choosing an endpoint that some service port needs", addShapes},
 	{"services", "which address, protocol and port goes to which shape", fillServices},
 	{"endpoints", "the endpoints of every service port, each in its slot", fillEndpoints},
-	{"affinity", "which service ports remember their clients, and for how long", addAffinity},
+	{passAffinity, "which service ports remember their clients, and for how long", addAffinity},
 	{"masquerade", "whose source address is translated", addMasquerade},
 	{"hairpin", "endpoints that reach themselves through their own service", fillHairpin},
 	{"no-endpoints", "what is refused and what is dropped for want of a usable endpoint", addNoEndpoints},
@@ -66,6 +66,12 @@ var passes = []Pass{
 	{"sizes", "room in every static map, so that the kernel picks its fastest one", setSizes},
 	{"digest", "an empty chain whose name tells what the table holds", addDigest},
 }
+
+// The passes whose chains depend on what the Services are.
+const (
+	passShapes   = "shapes"
+	passAffinity = "affinity"
+)
 
 // Passes lists the passes in order.
 func Passes() []Pass { return append([]Pass(nil), passes...) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/svcctl/svcctl/compiler/graph"
 	"github.com/svcctl/svcctl/compiler/manifest"
+	"github.com/svcctl/svcctl/compiler/plan"
 	"github.com/svcctl/svcctl/internal/state"
 )
 
@@ -100,21 +101,27 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 		return c.concludeApply(o, out, err)
 	}
 	applied := c.recall(store, known)
-	in, err := c.understand(sources, &o.input, func(b *manifest.Bundle) (*manifest.Bundle, error) {
-		switch {
-		case len(b.Services) == 0:
-			return nil, inputError("no services in the input: \"svcctl delete --all\" removes everything")
-		case o.prune:
-			return b, nil
-		default:
-			return c.mergeApplied(store, known, b)
-		}
-	})
+	whole := func() (*input, error) {
+		return c.understand(sources, &o.input, func(b *manifest.Bundle) (*manifest.Bundle, error) {
+			switch {
+			case len(b.Services) == 0:
+				return nil, inputError("no services in the input: \"svcctl delete --all\" removes everything")
+			case o.prune:
+				return b, nil
+			default:
+				return c.mergeApplied(store, known, b)
+			}
+		})
+	}
+	in, err := c.understandIncrement(o, store, known, applied, sources)
+	if in == nil && err == nil {
+		in, err = whole()
+	}
 	if err != nil {
 		return err
 	}
 	a := &application{
-		cli: c, store: store, known: known, applied: applied, in: in, files: o.input.paths,
+		cli: c, store: store, known: known, applied: applied, in: in, whole: whole, files: o.input.paths,
 		dryRun: o.dryRun, force: o.force, confirm: o.confirm, merged: !o.prune,
 	}
 	out, err := a.carryOut(ctx)
@@ -123,7 +130,7 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 	if a.pending != nil && done {
 		c.notef("the change is undone at %s, unless \"svcctl confirm\" comes before", a.pending.Deadline.Format(time.RFC3339))
 	}
-	if done && !o.dryRun {
+	if done && !o.dryRun && a.in.incremental == nil { // else nothing was looked up there
 		c.saveDecoded(&o.input)
 	}
 	return err
@@ -166,9 +173,11 @@ type application struct {
 	digests   func() map[string]string
 	manifests func() *state.Manifests
 	in        *input
-	files     []string
-	dryRun    bool
-	force     bool
+	// whole understands the input as a whole, where in is incremental.
+	whole  func() (*input, error)
+	files  []string
+	dryRun bool
+	force  bool
 	// confirm is how long the change waits to be confirmed; 0: it stays without.
 	confirm time.Duration
 	pending *state.Pending // the change waits
@@ -179,12 +188,12 @@ type application struct {
 // is both an outcome and an error.
 func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 	c := a.cli
-	desired, err := c.compile(a.in.model)
+	desired, err := a.desired()
 	if err != nil {
 		return nil, err
 	}
 	// The kernel is waited for now, and more than one processor has nothing to do.
-	a.digests = inBackground(func() map[string]string { return digests(a.in.model) })
+	a.digests = inBackground(a.in.allDigests)
 	a.manifests = inBackground(func() *state.Manifests { return state.NameManifests(a.sources()) })
 	t, err := c.openTarget(a.force)
 	if err != nil {
@@ -193,6 +202,14 @@ func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 	defer t.close()
 	t.expect(a.known, a.applied())
 	t.expect(nil, desired)
+	var failed error
+	t.complete = func(p *plan.Plan) bool {
+		if failed != nil || a.in.incremental == nil || !a.in.concernsOthers(p) {
+			return false
+		}
+		failed = a.takeWhole()
+		return failed == nil
+	}
 	if !a.dryRun {
 		lock, err := a.lock(ctx, t)
 		if err != nil {
@@ -213,21 +230,30 @@ func (a *application) carryOut(ctx context.Context) (*outcome, error) {
 	}
 	var told []result
 	ch, followUp := t.converge(ctx, desired, a.dryRun, func(ch *change) []result {
-		told = results(a.in.model, a.known, ch, a.digests)
+		told = a.results(ch)
 		return told
 	})
 	if ch == nil {
 		return nil, errors.Join(followUp, a.disarm())
 	}
+	followUp = errors.Join(failed, followUp)
 	out := &outcome{
 		change: ch, dryRun: a.dryRun, table: c.config.Table, netns: c.config.Netns,
 		results: told,
 	}
 	if a.dryRun {
 		ch.flowsCut, err = t.countFlows(ctx, ch, desired, told)
-		return out, err
+		return out, errors.Join(failed, err)
 	}
 	return out, errors.Join(followUp, a.record(ch, desired))
+}
+
+// desired gives the ruleset for the input.
+func (a *application) desired() (*graph.Ruleset, error) {
+	if a.in.incremental != nil {
+		return a.in.incremental.desired, nil
+	}
+	return a.cli.compile(a.in.model)
 }
 
 // armFor sets the watchdog, if the change is to be confirmed and there is one.
@@ -321,6 +347,12 @@ func (a *application) lock(ctx context.Context, t *target) (*state.Lock, error) 
 		return lock, nil
 	}
 	// The lock is ours, and all the same the record is another one: somebody meddles with the state directory.
+	if a.in.incremental != nil {
+		if err := a.takeWhole(); err != nil {
+			a.cli.release(lock)
+			return nil, err
+		}
+	}
 	// What Services keep was read from the record, too.
 	if a.merged || len(a.in.allocated.Assignments) > 0 {
 		a.cli.release(lock)

@@ -15,13 +15,7 @@ import (
 func (c *cli) applyAsBefore(
 	ctx context.Context, o *applyOptions, store *state.Store, known *state.Record, sources []manifest.Source,
 ) (*outcome, error) {
-	if known == nil || !known.Clean || !o.prune || o.confirm != 0 || o.input.noCache || known.Config != c.config.Digest() {
-		return nil, nil
-	}
-	if build, err := buildID(); err != nil || build == "" || build != known.Build {
-		return nil, nil
-	}
-	if !state.NameManifests(sources).SameAs(known) || !store.Complete(known) {
+	if o.confirm != 0 || !c.meansTheSame(o, known) || !state.NameManifests(sources).SameAs(known) || !store.Complete(known) {
 		return nil, nil
 	}
 	if pending, err := store.LoadPending(); err != nil || pending != nil {
@@ -46,4 +40,14 @@ func (c *cli) applyAsBefore(
 	return &outcome{
 		change: ch, dryRun: o.dryRun, table: c.config.Table, netns: c.config.Netns, results: recordResults(known, known),
 	}, nil
+}
+
+// meansTheSame reports whether what was applied would mean now what it meant then: to the same build of svcctl, with the
+// same configuration, and there was nothing to say about it.
+func (c *cli) meansTheSame(o *applyOptions, known *state.Record) bool {
+	if known == nil || !known.Clean || !o.prune || o.input.noCache || known.Config != c.config.Digest() {
+		return false
+	}
+	build, err := buildID()
+	return err == nil && build != "" && build == known.Build
 }

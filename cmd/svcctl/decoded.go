@@ -42,7 +42,7 @@ func (c *cli) decode(sources []manifest.Source, f *inputFlags) (*manifest.Bundle
 	if decoded == nil {
 		return manifest.Decode(sources, opts)
 	}
-	opts.Cache = decoded
+	opts.Cache, opts.Documents = decoded, f.keepDecoded
 	b, found := manifest.Decode(sources, opts)
 	hits, misses := decoded.Counts()
 	c.log.Debug("decoded", "cached", hits, "anew", misses)

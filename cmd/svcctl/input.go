@@ -64,6 +64,10 @@ type input struct {
 	allocated *allocate.Result
 	model     *resolve.Model
 	clean     bool // there was nothing to say about it
+	// documents are those of the sources; nil: they are not to be recorded.
+	documents []manifest.Document
+	// incremental, if not nil, says that bundle, allocated and model are of some Services only.
+	incremental *incremental
 }
 
 // changer changes a bundle, or refuses it.
@@ -113,6 +117,7 @@ func (c *cli) understand(sources []manifest.Source, f *inputFlags, change change
 	c.useDecoded(f)
 	in.bundle, found = c.decode(sources, f)
 	broken := found.HasErrors()
+	in.documents = in.bundle.Documents
 	if change != nil && !broken {
 		var err error
 		if in.bundle, err = change(in.bundle); err != nil {
@@ -166,10 +171,12 @@ func (c *cli) compile(m *resolve.Model, opts ...compiler.Option) (*graph.Ruleset
 	c.phase("compiling %s", count(len(m.Services), "service", "services"))
 	rs, err := compiler.Compile(m, c.config.Compiler(), opts...)
 	if err != nil {
-		return nil, systemError("a defect of svcctl, please report it: %w", err)
+		return nil, defect(err)
 	}
 	return rs, nil
 }
+
+func defect(err error) error { return systemError("a defect of svcctl, please report it: %w", err) }
 
 // maxShown is how many findings are shown. Beyond that they are one mistake repeated.
 const maxShown = 50

@@ -27,6 +27,9 @@ type target struct {
 	foreign  []string // what was found in our tables that no change of parts removes
 	warned   bool     // about a kernel that has something else
 	quiet    bool     // nothing is said about it
+	// complete, if not nil, is told of every plan towards a ruleset, and may add to the ruleset what the plan shows it to
+	// lack: the owners of elements. It reports whether it did.
+	complete func(*plan.Plan) bool
 }
 
 // committer carries out plans: an [nft.Conn].
@@ -174,11 +177,18 @@ func (t *target) checkCounts(ctx context.Context, ch *change, desired *graph.Rul
 
 // towards plans what makes the tables what a ruleset says. What no change of parts removes from a table goes with it.
 func (t *target) towards(desired *graph.Ruleset) planner {
-	return func(observed *graph.Ruleset) *plan.Plan {
+	decide := func(observed *graph.Ruleset) *plan.Plan {
 		if len(t.foreign) > 0 {
 			return plan.ReplaceAll(observed, desired)
 		}
 		return plan.Diff(observed, desired, t.local()...)
+	}
+	return func(observed *graph.Ruleset) *plan.Plan {
+		p := decide(observed)
+		if t.complete != nil && t.complete(p) {
+			p = decide(observed)
+		}
+		return p
 	}
 }
 

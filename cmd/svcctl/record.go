@@ -145,7 +145,7 @@ func (a *application) record(ch *change, applied *graph.Ruleset) error {
 		Files:       a.files,
 		Config:      a.cli.config.Digest(),
 		Services:    a.digests(),
-		Allocations: a.in.allocated.Held(),
+		Allocations: a.held(),
 		Clean:       a.in.clean && !a.merged,
 	}
 	if build, err := buildID(); err == nil {
@@ -155,8 +155,11 @@ func (a *application) record(ch *change, applied *graph.Ruleset) error {
 		return notRecorded(a.store, err)
 	}
 	content := state.NewContent(a.manifests(), applied)
+	if r.Clean {
+		content.Documents = a.in.documents
+	}
 	if ch.plan.Empty() && sameRecord(a.known, r, content) && a.store.Complete(a.known) {
-		return a.amend(r)
+		return a.amend(r, content)
 	}
 	a.cli.phase("recording what was applied")
 	if err := a.store.Save(r, content); err != nil {
@@ -173,13 +176,22 @@ func notRecorded(store *state.Store, err error) error {
 }
 
 // amend notes in the record that it is also what this build makes of the input.
-func (a *application) amend(now *state.Record) error {
-	if a.known.Build == now.Build && a.known.Clean == now.Clean {
+func (a *application) amend(now *state.Record, content *state.Content) error {
+	lacking := a.known.Documents == "" && content.Documents != nil
+	if a.known.Build == now.Build && a.known.Clean == now.Clean && !lacking {
 		return nil
 	}
 	r := *a.known
 	r.Build, r.Clean = now.Build, now.Clean
-	return a.store.Amend(&r)
+	return a.store.AmendDocuments(&r, content.Documents)
+}
+
+// held gives what Services hold of what was allocated to them, now.
+func (a *application) held() allocate.Held {
+	if a.in.incremental != nil {
+		return a.in.incremental.since.Allocations
+	}
+	return a.in.allocated.Held()
 }
 
 // sources gives the manifests to record: as they were read, unless they had documents of other kinds in them, which may be

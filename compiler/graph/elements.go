@@ -63,18 +63,7 @@ func (l Elements) At(i int) Element {
 	f := &l.form
 	w := l.record(i)
 	e := Element{Key: f.key(w)}
-	w = w[f.keyWords:]
-	e.Data.Addr, w = getAddr(w, f.to)
-	if f.toPort {
-		e.Data.Port, w = uint16(w[0]), w[1:]
-	}
-	if f.verdict {
-		e.Data.Verdict.Op = VerdictOp(w[0] >> chainBits)
-		if n := w[0] & maxChains; n > 0 {
-			e.Data.Verdict.Chain = l.chains[n-1]
-		}
-		w = w[1:]
-	}
+	e.Data, w = l.data(w[f.keyWords:])
 	if f.origin {
 		o := &l.origins[w[0]]
 		e.Owner, e.Pos = o.owner, diag.Pos{File: o.file, Line: int32(w[1]), Column: int32(w[2])}
@@ -91,6 +80,29 @@ func (l *Elements) record(i int) []uint32 {
 // KeyAt gives the key of the element with an index.
 func (l Elements) KeyAt(i int) Key {
 	return l.form.key(l.record(i))
+}
+
+// DataAt gives the data of the element with an index.
+func (l Elements) DataAt(i int) (d Data) {
+	d, _ = l.data(l.record(i)[l.form.keyWords:])
+	return d
+}
+
+// data reads the data of an element from the words behind its key, and gives the words behind them.
+func (l *Elements) data(w []uint32) (d Data, rest []uint32) {
+	f := &l.form
+	d.Addr, w = getAddr(w, f.to)
+	if f.toPort {
+		d.Port, w = uint16(w[0]), w[1:]
+	}
+	if f.verdict {
+		d.Verdict.Op = VerdictOp(w[0] >> chainBits)
+		if n := w[0] & maxChains; n > 0 {
+			d.Verdict.Chain = l.chains[n-1]
+		}
+		w = w[1:]
+	}
+	return d, w
 }
 
 // proto gives the protocol of the element with an index, of a list that has protocols.

@@ -47,10 +47,21 @@ func (r *reader) key(u *unit) Key {
 // one is found anew each time. Nor are those of kinds that are not read: they may be Secrets, of which not even a digest
 // should be left lying about.
 func (r *reader) read(u *unit) found {
-	if r.cache == nil {
+	if r.cache == nil && !r.named {
 		return r.decodeUnit(u)
 	}
 	key := r.key(u)
+	f := r.readCached(u, key)
+	if r.named {
+		f.key = key
+	}
+	return f
+}
+
+func (r *reader) readCached(u *unit, key Key) found {
+	if r.cache == nil {
+		return r.decodeUnit(u)
+	}
 	if value, ok := r.cache.Get(key); ok {
 		if f, ok := r.recall(u, value); ok {
 			return f

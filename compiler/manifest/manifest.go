@@ -34,6 +34,8 @@ type Options struct {
 	Strict bool
 	// Cache, if not nil, has what documents decoded to before, and is told what they decode to now.
 	Cache Cache
+	// Documents asks for [Bundle.Documents].
+	Documents bool
 }
 
 // Bundle is everything that was read: the only thing a source of configuration has to produce. Objects are sorted by
@@ -49,6 +51,9 @@ type Bundle struct {
 	// Unallocated are the Services that do not get all the addresses and node ports they lack. There is a finding that
 	// says why. Only the phase allocate fills it in.
 	Unallocated map[diag.Object]bool
+	// Documents are what was read, in the order of the sources, where [Options.Documents] asks for them: nil where what
+	// some document holds is not told by its text alone.
+	Documents []Document
 }
 
 // Object is a decoded API object together with the places of its fields.
@@ -67,7 +72,15 @@ type Object[T any] struct {
 // object given twice is kept once, from the first place. metadata.managedFields is not kept.
 func Decode(sources []Source, opts Options) (*Bundle, diag.List) {
 	parts, diags := readSources(sources, opts)
+	return bundleOf(parts, opts, diags)
+}
+
+// bundleOf puts together what all parts held. diags are what was found before.
+func bundleOf(parts []part, opts Options, diags diag.List) (*Bundle, diag.List) {
 	b := &Bundle{Skipped: map[string]int{}}
+	if opts.Documents {
+		b.Documents = nameDocuments(parts)
+	}
 	for i := range parts {
 		for _, f := range parts[i].results {
 			for _, o := range f.objects {

@@ -212,7 +212,9 @@ func FuzzCache(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		decodeThrice(t, []manifest.Source{{Name: "x.yaml", Data: data, FirstLine: 3}}, manifest.Options{})
+		sources := []manifest.Source{{Name: "x.yaml", Data: data, FirstLine: 3}}
+		decodeThrice(t, sources, manifest.Options{})
+		checkDocuments(t, sources)
 	})
 }
 

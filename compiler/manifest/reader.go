@@ -20,6 +20,7 @@ type found struct {
 	skipped []string // "apiVersion/Kind" of what is not read
 	diags   diag.List
 	broken  bool // it could not be parsed
+	key     Key  // of the unit, where that is asked for
 }
 
 // reader reads units, one after another.
@@ -27,6 +28,7 @@ type reader struct {
 	decoder
 	strict  bool
 	cache   Cache // nil: none
+	named   bool  // units get their keys
 	found   found
 	item    []int32 // the way to the current object in a List that is parsed whole
 	scratch []byte

@@ -15,6 +15,7 @@ type part struct {
 	units   []unit
 	lists   []group
 	results []found // of the units
+	mended  bool    // what some of them held was found out from the whole of their List
 }
 
 // group is a List with the units it was cut into.
@@ -34,19 +35,10 @@ const (
 
 // readSources reads all sources. The result has their order.
 func readSources(sources []Source, opts Options) (parts []part, diags diag.List) {
-	for _, s := range sources {
-		line := max(s.FirstLine, 1)
-		text, err := sourceText(s.Data)
-		if err != nil {
-			diags.Errorf(diag.Syntax, diag.Pos{File: s.Name, Line: line}, diag.Object{}, "", "%v", err)
-			continue
-		}
-		parts = appendParts(parts, document{s.Name, text, line, 1})
-	}
+	parts, diags = cutSources(sources)
 	var units, errors atomic.Int64
 	wrong := func(n int) bool { return n > 0 && errors.Add(int64(n)) > maxErrors || errors.Load() > maxErrors }
-	// Few at a time share the work evenly; one at a time has the goroutines contend for the counter where files are small.
-	inParallel(len(parts), 1+len(parts)/256, func() func(int) {
+	inParallel(len(parts), partBatch(parts), func() func(int) {
 		r := newReader(opts)
 		return func(i int) {
 			p := &parts[i]
@@ -79,7 +71,27 @@ func readSources(sources []Source, opts Options) (parts []part, diags diag.List)
 	return parts, diags
 }
 
-func newReader(opts Options) *reader { return &reader{strict: opts.Strict, cache: opts.Cache} }
+// cutSources cuts all sources into parts.
+func cutSources(sources []Source) (parts []part, diags diag.List) {
+	for _, s := range sources {
+		line := max(s.FirstLine, 1)
+		text, err := sourceText(s.Data)
+		if err != nil {
+			diags.Errorf(diag.Syntax, diag.Pos{File: s.Name, Line: line}, diag.Object{}, "", "%v", err)
+			continue
+		}
+		parts = appendParts(parts, document{s.Name, text, line, 1})
+	}
+	return parts, diags
+}
+
+// partBatch is how many parts a goroutine takes at a time. Few share the work evenly; one at a time has the goroutines
+// contend for the counter where files are small.
+func partBatch(parts []part) int { return 1 + len(parts)/256 }
+
+func newReader(opts Options) *reader {
+	return &reader{strict: opts.Strict, cache: opts.Cache, named: opts.Documents}
+}
 
 // appendParts adds the file as parts. They end where a document certainly ends: at a marker after a line of content or
 // another marker.
@@ -210,8 +222,8 @@ func listOf(header *document) *kindInfo {
 // Where the whole cannot be parsed either, what the items said stays: it is nearer to the fault.
 func (p *part) mend(opts Options) {
 	for _, g := range p.lists {
-		if anyBroken(p.results[g.first:g.end]) {
-			p.mendList(g, opts)
+		if anyBroken(p.results[g.first:g.end]) && p.mendList(g, opts) {
+			p.mended = true
 		}
 	}
 }

@@ -105,7 +105,7 @@ func has(d *safefile.Dir, name string, data []byte, compare bool) bool {
 // maxWriters bounds how many blobs are written, and so how many files are open, at once: there may be thousands.
 const maxWriters = 8
 
-// Complete reports whether all parts of a record are there. What is in them is found out when they are read: one that is
+// Complete reports whether all parts of a record are there, but for the documents, which only spare work. What is in them is found out when they are read: one that is
 // damaged is removed then.
 func (s *Store) Complete(r *Record) bool {
 	d, err := s.open(blobDir)
@@ -129,7 +129,7 @@ func (s *Store) Complete(r *Record) bool {
 func (s *Store) removeUnused(records []*Record) error {
 	used := map[string]bool{}
 	for _, r := range records {
-		used[r.Ruleset] = true
+		used[r.Ruleset], used[r.Documents] = true, true
 		for _, src := range r.Sources {
 			used[src.SHA256] = true
 		}

@@ -38,10 +38,12 @@ func (m *Manifests) SameAs(r *Record) bool { return slices.Equal(m.refs, r.Sourc
 type Content struct {
 	*Manifests
 	ruleset *graph.Ruleset
+	// Documents are those of the manifests, where they are to be recorded.
+	Documents []manifest.Document
 }
 
 // NewContent makes the content of a record of the manifests and of what they compiled to.
-func NewContent(m *Manifests, rs *graph.Ruleset) *Content { return &Content{m, rs} }
+func NewContent(m *Manifests, rs *graph.Ruleset) *Content { return &Content{Manifests: m, ruleset: rs} }
 
 // Save makes a record, with its content, the one of what is applied, and keeps the one before it in the history. It fills in
 // the serial number and the names of the parts. After a crash at any moment the record is either the one or the other, and
@@ -55,11 +57,28 @@ func (s *Store) Save(r *Record, c *Content) error {
 	data := graph.Marshal(c.ruleset)
 	r.Ruleset = blobName(data)
 	blobs[r.Ruleset] = data
+	if r.Documents = ""; c.Documents != nil {
+		documents := encodeDocuments(c.Documents)
+		r.Documents = blobName(documents)
+		blobs[r.Documents] = documents
+	}
 	return s.save(r, blobs)
 }
 
 // SaveAgain makes a record of the history, changed at will but for its content, the one of what is applied.
 func (s *Store) SaveAgain(r *Record) error { return s.save(r, nil) }
+
+// AmendDocuments is [Store.Amend] of a record that gets other documents.
+func (s *Store) AmendDocuments(r *Record, documents []manifest.Document) error {
+	if r.Documents = ""; documents != nil {
+		data := encodeDocuments(documents)
+		r.Documents = blobName(data)
+		if err := s.writeBlobs(map[string][]byte{r.Documents: data}, ""); err != nil {
+			return fmt.Errorf("writing the record of what was applied: %w", err)
+		}
+	}
+	return s.Amend(r)
+}
 
 // Amend writes the present record again, with what became of it since: it stays the same state.
 func (s *Store) Amend(r *Record) error {

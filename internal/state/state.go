@@ -51,6 +51,8 @@ type Record struct {
 	Sources []SourceRef `json:"sources"`
 	// Ruleset names what was committed, for [Store.Applied].
 	Ruleset string `json:"ruleset"`
+	// Documents names the documents of the manifests, for [Store.Documents]; "" where they are not recorded.
+	Documents string `json:"documents,omitempty"`
 
 	sum string // of the file it was loaded from
 }
