@@ -186,10 +186,18 @@ func (s *socket) request(
 func (s *socket) exchange(
 	ctx context.Context, typ, flags uint16, family uint8, body []byte, fn func(payload []byte),
 ) (answer, error) {
+	return s.exchangeHeader(ctx, typ, flags, [familyHeader]byte{family}, body, fn)
+}
+
+// exchangeHeader is exchange where the four bytes before the body say more than the family.
+func (s *socket) exchangeHeader(
+	ctx context.Context, typ, flags uint16, first [familyHeader]byte, body []byte, fn func(payload []byte),
+) (answer, error) {
 	s.drain()
 	s.seq++
 	b, start := appendHeader(make([]byte, 0, messageHeader+familyHeader+len(body)),
-		header{typ: typ, flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK | flags, seq: s.seq}, family, 0)
+		header{typ: typ, flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK | flags, seq: s.seq}, first[0], 0)
+	copy(b[start+messageHeader:], first[:])
 	b = append(b, body...)
 	closeMessage(b, start)
 	if err := s.send(b); err != nil {
