@@ -29,6 +29,9 @@ session.
 UDP and SCTP flows that lose their endpoint with the change are cut after it, so that their next
 packet goes where a new flow would; TCP connections are left to end. --dry-run says how many.
 
+After a change, what keeps this host from serving it is told in warnings: "svcctl check" has the rest, and
+"checkHost: false" in the configuration keeps them away.
+
 A table of the same name that svcctl did not write is left alone (exit code 4), unless --force is
 given.`
 
@@ -125,6 +128,7 @@ func (c *cli) apply(ctx context.Context, o *applyOptions) error {
 		dryRun: o.dryRun, force: o.force, confirm: o.confirm, merged: !o.prune,
 	}
 	out, err := a.carryOut(ctx)
+	c.warnOfHost(ctx, out, in)
 	err = c.concludeApply(o, out, err)
 	done := err == nil || errors.Is(err, errDifferent)
 	if a.pending != nil && done {

@@ -116,6 +116,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SVCCTL_STATE_DIR", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("SVCCTL_NODE_NAME", "node-a")
+			env.Setenv("SVCCTL_CHECK_HOST", "false") // an empty namespace can serve nothing, and check.txtar says so
 			env.Setenv("SVCCTL_CONFIG", filepath.Join(env.WorkDir, ".config.yaml"))
 			return os.WriteFile(filepath.Join(env.WorkDir, ".config.yaml"), nil, 0o600)
 		},

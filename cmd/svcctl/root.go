@@ -95,7 +95,7 @@ func newRootCommand(env *environment) *cobra.Command {
 	}
 	root.AddCommand(
 		newApplyCommand(c), newDiffCommand(c), newRenderCommand(c), newValidateCommand(c),
-		newExplainCommand(c), newAllocateCommand(c),
+		newExplainCommand(c), newAllocateCommand(c), newCheckCommand(c),
 		newGetCommand(c), newDescribeCommand(c), newEnvCommand(c), newDeleteCommand(c),
 		newStatusCommand(c), newVerifyCommand(c), newStatsCommand(c), newConfirmCommand(c), newRollbackCommand(c),
 		newDNSCommand(c),

@@ -27,6 +27,7 @@ type Config struct {
 	LogLevel  string        // "debug", "info", "warn" or "error"
 	LogFormat string        // "text" or "json"
 	Color     string        // "auto", "always" or "never"
+	CheckHost bool          // apply warns of what keeps the host from serving
 
 	ClusterCIDRs      []netip.Prefix
 	ServiceCIDRs      []netip.Prefix
@@ -44,7 +45,7 @@ type Config struct {
 // ruleset.
 func (c Config) Digest() string {
 	// The others say where to apply and how to talk about it.
-	c.Netns, c.StateDir, c.LockWait, c.LogLevel, c.LogFormat, c.Color = "", "", 0, "", "", ""
+	c.Netns, c.StateDir, c.LockWait, c.LogLevel, c.LogFormat, c.Color, c.CheckHost = "", "", 0, "", "", "", false
 	text, err := json.Marshal(c)
 	if err != nil {
 		panic("config: " + err.Error()) // text, numbers and prefixes always marshal

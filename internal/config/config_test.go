@@ -49,6 +49,7 @@ func TestDefaults(t *testing.T) {
 	noEnvironment(t)
 	want := Config{
 		Table: "svcctl", StateDir: "/var/lib/svcctl", LockWait: 10 * time.Second, LogLevel: "warn", LogFormat: "text", Color: "auto",
+		CheckHost:         true,
 		ClusterCIDRs:      []netip.Prefix{},
 		ServiceCIDRs:      []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("fd00:10:96::/112")},
 		NodePortRange:     resolve.DefaultNodePortRange,

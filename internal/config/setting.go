@@ -38,6 +38,7 @@ var settings = []setting{
 	{"logLevel", "log-level", "warn", text(func(c *Config) *string { return &c.LogLevel }, oneOf(LogLevels...))},
 	{"logFormat", "log-format", "text", text(func(c *Config) *string { return &c.LogFormat }, oneOf(LogFormats...))},
 	{"color", "color", "auto", text(func(c *Config) *string { return &c.Color }, oneOf(Colors...))},
+	{"checkHost", "", true, truth(func(c *Config) *bool { return &c.CheckHost })},
 }
 
 // The words of the settings that take one of a few.
