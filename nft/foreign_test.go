@@ -48,8 +48,10 @@ func TestForeignRules(t *testing.T) {
 		{"ip", "tcp dport 80 accept", []foreign.Term{tcp, port(number(80, 80)), accept}},
 		{"ip", "tcp dport != 80 counter drop", []foreign.Term{tcp, foreign.Match{Field: foreign.DestinationPort, Not: true, In: []foreign.Range{number(80, 80)}}, drop}},
 		{"ip", "tcp dport 8000-9000 accept", []foreign.Term{
-			tcp, foreign.Match{Field: foreign.DestinationPort, In: []foreign.Range{{First: foreign.Number(8000), Last: highestValue()}}},
-			foreign.Match{Field: foreign.DestinationPort, In: []foreign.Range{{Last: foreign.Number(9000)}}}, accept,
+			tcp,
+			foreign.Match{Field: foreign.DestinationPort, In: []foreign.Range{{First: foreign.Number(8000), Last: highestValue()}}},
+			foreign.Match{Field: foreign.DestinationPort, In: []foreign.Range{{Last: foreign.Number(9000)}}},
+			accept,
 		}},
 		{"ip", "tcp dport { 22, 80, 8000-9000 } accept", []foreign.Term{tcp, port(number(22, 22), number(80, 80), number(8000, 9000)), accept}},
 		{"ip", "tcp sport 80 accept", []foreign.Term{tcp, foreign.Unknown{}, accept}},
@@ -149,15 +151,18 @@ func TestForeignRulesOfIptables(t *testing.T) {
 			foreign.Unknown{}, foreign.Verdict{Op: foreign.Accept},
 		}},
 		{"-t filter -A FORWARD -i eth+ ! -o docker0 -m comment --comment x -j REJECT", []foreign.Term{
-			foreign.MatchInterface{Names: []string{"eth*"}}, foreign.MatchInterface{Out: true, Not: true, Names: []string{"docker0"}},
+			foreign.MatchInterface{Names: []string{"eth*"}},
+			foreign.MatchInterface{Out: true, Not: true, Names: []string{"docker0"}},
 			foreign.Verdict{Op: foreign.Reject},
 		}},
 		{"-t nat -A PREROUTING -m addrtype --dst-type LOCAL -j RETURN", []foreign.Term{
 			foreign.Match{Field: foreign.DestinationType, In: []foreign.Range{number(2, 2)}}, foreign.Verdict{Op: foreign.Return},
 		}},
 		{"-t nat -A PREROUTING -d 10.0.0.1/32 -p tcp -m tcp --dport 80:90 -j DNAT --to-destination 10.1.0.1:80", []foreign.Term{
-			tcp, foreign.Match{Field: foreign.Destination, In: []foreign.Range{addresses("10.0.0.1", "10.0.0.1")}},
-			foreign.Match{Field: foreign.DestinationPort, In: []foreign.Range{number(80, 90)}}, foreign.Verdict{Op: foreign.Translate},
+			tcp,
+			foreign.Match{Field: foreign.Destination, In: []foreign.Range{addresses("10.0.0.1", "10.0.0.1")}},
+			foreign.Match{Field: foreign.DestinationPort, In: []foreign.Range{number(80, 90)}},
+			foreign.Verdict{Op: foreign.Translate},
 		}},
 		{"-t nat -A PREROUTING -p tcp -m multiport --dports 80,443 -j REDIRECT --to-ports 3128", []foreign.Term{
 			tcp, foreign.Unknown{}, foreign.Verdict{Op: foreign.Translate},

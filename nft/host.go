@@ -121,8 +121,8 @@ type Link struct {
 
 // Attributes of interfaces (include/uapi/linux/if_link.h) that package unix does not have.
 const (
-	iflaBrNfCallIptables  = 36
-	iflaBrNfCallIp6tables = 37
+	iflaBrNfCallIPtables  = 36
+	iflaBrNfCallIP6tables = 37
 )
 
 // Links gives the interfaces.
@@ -168,7 +168,7 @@ func decodeLink(p []byte) (l Link, ok bool) {
 			}
 			data := firstAttr(v, unix.IFLA_INFO_DATA)
 			set := func(typ uint16) bool { b := firstAttr(data, typ); return len(b) == 1 && b[0] != 0 }
-			l.Filter4, l.Filter6 = set(iflaBrNfCallIptables), set(iflaBrNfCallIp6tables)
+			l.Filter4, l.Filter6 = set(iflaBrNfCallIPtables), set(iflaBrNfCallIP6tables)
 		}
 	}
 	return l, l.Name != ""

@@ -164,7 +164,7 @@ func TestLocalPortRange(t *testing.T) {
 			t.Fatal(err)
 		}
 		ports = append(ports, netip.MustParseAddrPort(l.Addr().String()).Port())
-		defer l.Close() //nolint:errcheck // nothing depends on it
+		defer l.Close()
 	}
 	if ports[0] != nodePort && ports[1] != nodePort {
 		t.Errorf("the kernel gave %v, and never the node port", ports)
@@ -172,11 +172,11 @@ func TestLocalPortRange(t *testing.T) {
 	h.expect(h.Client, atNode, "pod-1") // and not that program
 	value, _, _ := strings.Cut(strings.TrimPrefix(f.Remedy, "sysctl -w net.ipv4.ip_local_reserved_ports="), ", ")
 	h.sysctl("ipv4/ip_local_reserved_ports", value)
-	h.well2(preflight.LocalPort)
+	h.content(preflight.LocalPort)
 }
 
-// well2 is well, where something else may be wrong.
-func (h *host) well2(check preflight.Check) {
+// content is well, where something else may be wrong.
+func (h *host) content(check preflight.Check) {
 	h.t.Helper()
 	for _, f := range h.judge(false) {
 		if f.Check == check && f.Answer != preflight.Yes {
@@ -394,12 +394,12 @@ func TestBridge(t *testing.T) {
 	h.sysctl("bridge/bridge-nf-call-iptables", "0")
 	h.run("ip link set br0 type bridge nf_call_iptables 1")
 	h.expect(h.Pods[1], service, "pod-1")
-	h.well2(preflight.BridgeFilter)
+	h.content(preflight.BridgeFilter)
 	h.run("ip link set br0 type bridge nf_call_iptables 0")
 	h.ask.MasqueradeAll = true
 	h.apply()
 	h.expect(h.Pods[1], service, "pod-1")
-	h.well2(preflight.BridgeFilter)
+	h.content(preflight.BridgeFilter)
 }
 
 // A client whose packets come by one interface and whose answers leave by another.

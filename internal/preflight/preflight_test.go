@@ -110,38 +110,62 @@ func TestJudge(t *testing.T) {
 		level  Level
 		words  string // in the message or the remedy
 	}{
-		{name: "feature", set: func(f *Facts) { f.Features[1].Answer, f.Features[1].Why = No, "no such file" },
-			check: KernelFeature, answer: No, level: Problem, words: "apply would fail: IPv6: no such file"},
+		{
+			name: "feature", set: func(f *Facts) { f.Features[1].Answer, f.Features[1].Why = No, "no such file" },
+			check: KernelFeature, answer: No, level: Problem, words: "apply would fail: IPv6: no such file",
+		},
 		{name: "feature of both", set: func(f *Facts) {
 			for i := range f.Features {
 				f.Features[i].Answer, f.Features[i].Why = No, "no such file"
 			}
 		}, check: KernelFeature, answer: No, level: Problem, words: "apply would fail: no such file"},
-		{name: "feature not tried", set: func(f *Facts) { f.Features[0].Answer, f.Features[0].Why = CannotTell, "not allowed" },
-			check: KernelFeature, answer: CannotTell, level: Warning, words: "not allowed"},
-		{name: "feature with another way", set: func(f *Facts) { f.Features = []Feature{{Name: "set-resize", Answer: No, Why: "ignored"}} },
-			check: KernelFeature, answer: No, level: Note, words: "made anew"},
-		{name: "feature that nobody uses", set: func(f *Facts) { f.Features = []Feature{{Name: "source-hash", Answer: No, Why: "missing"}} },
-			check: KernelFeature, answer: No, level: Note, words: "only the service.kubernetes.io"},
-		{name: "feature that somebody uses", set: func(f *Facts) { f.Features = []Feature{{Name: "source-hash", Answer: No, Why: "missing"}} },
+		{
+			name: "feature not tried", set: func(f *Facts) { f.Features[0].Answer, f.Features[0].Why = CannotTell, "not allowed" },
+			check: KernelFeature, answer: CannotTell, level: Warning, words: "not allowed",
+		},
+		{
+			name: "feature with another way", set: func(f *Facts) { f.Features = []Feature{{Name: "set-resize", Answer: No, Why: "ignored"}} },
+			check: KernelFeature, answer: No, level: Note, words: "made anew",
+		},
+		{
+			name: "feature that nobody uses", set: func(f *Facts) { f.Features = []Feature{{Name: "source-hash", Answer: No, Why: "missing"}} },
+			check: KernelFeature, answer: No, level: Note, words: "only the service.kubernetes.io",
+		},
+		{
+			name: "feature that somebody uses", set: func(f *Facts) { f.Features = []Feature{{Name: "source-hash", Answer: No, Why: "missing"}} },
 			ask:   func() *Ask { a := asked(web()); a.Ports[0].SourceHash = true; return a }(),
-			check: KernelFeature, answer: No, level: Problem, words: "apply would fail"},
-		{name: "ruleset", set: func(f *Facts) { f.Program = Know("set services: no memory", nil) },
-			check: KernelFeature, answer: No, level: Problem, words: "no memory"},
-		{name: "conntrack full", set: func(f *Facts) { f.Conntrack.Value.Count = 950 },
-			check: ConnTracking, answer: No, level: Problem, words: "nf_conntrack_max=2000"},
+			check: KernelFeature, answer: No, level: Problem, words: "apply would fail",
+		},
+		{
+			name: "ruleset", set: func(f *Facts) { f.Program = Know("set services: no memory", nil) },
+			check: KernelFeature, answer: No, level: Problem, words: "no memory",
+		},
+		{
+			name: "conntrack full", set: func(f *Facts) { f.Conntrack.Value.Count = 950 },
+			check: ConnTracking, answer: No, level: Problem, words: "nf_conntrack_max=2000",
+		},
 		{name: "conntrack filling", set: func(f *Facts) { f.Conntrack.Value.Count = 800 }, check: ConnTracking, answer: No, level: Warning},
 		{name: "conntrack not full", set: func(f *Facts) { f.Conntrack.Value.Count = 799 }, check: ConnTracking, answer: Yes, level: OK},
-		{name: "no conntrack", set: func(f *Facts) { f.Conntrack = Know(Conntrack{}, unknown) },
-			check: ConnTracking, answer: CannotTell, level: Warning, words: "no such file"},
-		{name: "forwarding not known", set: func(f *Facts) { f.Forwarding[graph.IPv4] = Know(Forwarding{}, unknown) },
-			check: ForwardIP, answer: CannotTell, level: Warning, words: "no such file"},
-		{name: "forwarding of one interface", set: func(f *Facts) { f.Forwarding[graph.IPv4] = Know(Forwarding{On: []string{"eth1"}}, nil) },
-			check: ForwardIP, answer: No, level: Warning, words: "only what comes in by eth1"},
-		{name: "forwarding without manifests", set: func(f *Facts) { f.Forwarding[graph.IPv4].Value.All = false },
-			ask: &Ask{}, check: ForwardIP, answer: No, level: Warning},
-		{name: "strict", set: func(f *Facts) { f.ReversePath.Value = []string{"eth0"} },
-			check: ReverseFilter, answer: Yes, level: OK, words: "one way out"},
+		{
+			name: "no conntrack", set: func(f *Facts) { f.Conntrack = Know(Conntrack{}, unknown) },
+			check: ConnTracking, answer: CannotTell, level: Warning, words: "no such file",
+		},
+		{
+			name: "forwarding not known", set: func(f *Facts) { f.Forwarding[graph.IPv4] = Know(Forwarding{}, unknown) },
+			check: ForwardIP, answer: CannotTell, level: Warning, words: "no such file",
+		},
+		{
+			name: "forwarding of one interface", set: func(f *Facts) { f.Forwarding[graph.IPv4] = Know(Forwarding{On: []string{"eth1"}}, nil) },
+			check: ForwardIP, answer: No, level: Warning, words: "only what comes in by eth1",
+		},
+		{
+			name: "forwarding without manifests", set: func(f *Facts) { f.Forwarding[graph.IPv4].Value.All = false },
+			ask: &Ask{}, check: ForwardIP, answer: No, level: Warning,
+		},
+		{
+			name: "strict", set: func(f *Facts) { f.ReversePath.Value = []string{"eth0"} },
+			check: ReverseFilter, answer: Yes, level: OK, words: "one way out",
+		},
 		{name: "strict and rules", set: func(f *Facts) {
 			f.ReversePath.Value, f.Routing[graph.IPv4].Value.Rules = []string{"eth0", "pods"}, 1
 		}, check: ReverseFilter, answer: No, level: Warning, words: "eth0, pods are strict (rp_filter=1), and there are routing rules"},
@@ -155,63 +179,91 @@ func TestJudge(t *testing.T) {
 			f.Links.Value[2].Bridge, f.BridgeRules[graph.IPv4].Value = true, false
 			f.Routes[endpoint] = Know(Route{Reached: true, Link: "pods", Gateway: true}, nil)
 		}, check: BridgeFilter, level: Note},
-		{name: "bridge of no pods", set: func(f *Facts) {
-			f.Links.Value[2].Bridge, f.BridgeRules[graph.IPv4].Value = true, false
-		}, ask: func() *Ask { a := asked(web()); a.ClusterCIDRs[0] = netip.MustParsePrefix("10.2.0.0/16"); return a }(),
-			check: BridgeFilter, level: Note},
-		{name: "route", set: func(f *Facts) { f.Routes[clusterIP] = Know(Route{Why: "network is unreachable"}, nil) },
-			check: ServiceRoute, answer: No, level: Problem, words: "ip route add 10.96.0.0/12 dev pods src 10.1.1.1"},
-		{name: "route without manifests", set: func(f *Facts) { f.Routes[clusterIP] = Know(Route{Why: "network is unreachable"}, nil) },
-			ask: &Ask{ServiceCIDRs: asked().ServiceCIDRs}, check: ServiceRoute, answer: No, level: Warning},
-		{name: "route not known", set: func(f *Facts) { f.Routes[clusterIP] = Know(Route{}, unknown) },
-			check: ServiceRoute, answer: CannotTell, level: Warning},
-		{name: "endpoint", set: func(f *Facts) { f.Routes[endpoint] = Know(Route{Why: "no route to host"}, nil) },
-			check: EndpointRoute, answer: No, level: Problem, words: "10.1.1.2 (no route to host)"},
+		{
+			name: "bridge of no pods", set: func(f *Facts) {
+				f.Links.Value[2].Bridge, f.BridgeRules[graph.IPv4].Value = true, false
+			}, ask: func() *Ask { a := asked(web()); a.ClusterCIDRs[0] = netip.MustParsePrefix("10.2.0.0/16"); return a }(),
+			check: BridgeFilter, level: Note,
+		},
+		{
+			name: "route", set: func(f *Facts) { f.Routes[clusterIP] = Know(Route{Why: "network is unreachable"}, nil) },
+			check: ServiceRoute, answer: No, level: Problem, words: "ip route add 10.96.0.0/12 dev pods src 10.1.1.1",
+		},
+		{
+			name: "route without manifests", set: func(f *Facts) { f.Routes[clusterIP] = Know(Route{Why: "network is unreachable"}, nil) },
+			ask: &Ask{ServiceCIDRs: asked().ServiceCIDRs}, check: ServiceRoute, answer: No, level: Warning,
+		},
+		{
+			name: "route not known", set: func(f *Facts) { f.Routes[clusterIP] = Know(Route{}, unknown) },
+			check: ServiceRoute, answer: CannotTell, level: Warning,
+		},
+		{
+			name: "endpoint", set: func(f *Facts) { f.Routes[endpoint] = Know(Route{Why: "no route to host"}, nil) },
+			check: EndpointRoute, answer: No, level: Problem, words: "10.1.1.2 (no route to host)",
+		},
 		{name: "listener", set: listen(graph.TCP, "0.0.0.0:30080", false), check: Listening, answer: No, level: Problem, words: "sport = :30080"},
 		{name: "listener of both families", set: listen(graph.TCP, "[::]:30080", true), check: Listening, answer: No, level: Problem},
 		{name: "listener of IPv6", set: listen(graph.TCP, "[::]:30080", false), check: Listening, answer: Yes, level: OK},
 		{name: "listener of UDP", set: listen(graph.UDP, "0.0.0.0:30080", false), check: Listening, answer: Yes, level: OK},
 		{name: "listener on loopback", set: listen(graph.TCP, "127.0.0.1:30080", false), check: Listening, answer: Yes, level: OK},
-		{name: "listener on another address", set: listen(graph.TCP, "192.168.0.1:30080", false),
+		{
+			name: "listener on another address", set: listen(graph.TCP, "192.168.0.1:30080", false),
 			ask: func() *Ask {
 				a := asked(web())
 				a.NodePortAddresses = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 				return a
 			}(),
-			check: Listening, answer: Yes, level: OK},
-		{name: "listener on all where some have node ports", set: listen(graph.TCP, "0.0.0.0:30080", false),
+			check: Listening, answer: Yes, level: OK,
+		},
+		{
+			name: "listener on all where some have node ports", set: listen(graph.TCP, "0.0.0.0:30080", false),
 			ask: func() *Ask {
 				a := asked(web())
 				a.NodePortAddresses = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 				return a
 			}(),
-			check: Listening, answer: No, level: Problem},
+			check: Listening, answer: No, level: Problem,
+		},
 		{name: "listener on a ClusterIP's port", set: listen(graph.TCP, "0.0.0.0:80", false), check: Listening, answer: Yes, level: OK},
-		{name: "listener on an external IP", set: func(*Facts) {},
+		{
+			name: "listener on an external IP", set: func(*Facts) {},
 			ask:   asked(port("ssh", corev1.ProtocolTCP, endpoint, at(resolve.ExternalIP, hostAddr, 22))),
-			check: Listening, answer: No, level: Problem, words: "the external IP 192.168.0.1, an address of this host"},
-		{name: "UDP socket that comes and goes", set: func(f *Facts) {
-			listen(graph.UDP, "0.0.0.0:30080", false)(f)
-			f.LocalPorts.Value, f.Reserved.Value = resolve.PortRange{First: 30000, Last: 60999}, []resolve.PortRange{{First: 30080, Last: 30080}}
-		}, ask: asked(port("dns", corev1.ProtocolUDP, endpoint, at(resolve.NodePort, netip.IPv4Unspecified(), 30080))),
-			check: Listening, answer: No, level: Warning, words: "gone in a moment"},
-		{name: "listeners not known", set: func(f *Facts) { f.Unlistened = map[graph.Proto]string{graph.TCP: "protocol not supported"} },
-			check: Listening, answer: CannotTell, level: Warning, words: "protocol not supported"},
-		{name: "local ports", set: func(f *Facts) { f.LocalPorts.Value.First = 30080 },
-			check: LocalPort, answer: No, level: Warning, words: "ip_local_reserved_ports=30080,"},
+			check: Listening, answer: No, level: Problem, words: "the external IP 192.168.0.1, an address of this host",
+		},
+		{
+			name: "UDP socket that comes and goes", set: func(f *Facts) {
+				listen(graph.UDP, "0.0.0.0:30080", false)(f)
+				f.LocalPorts.Value, f.Reserved.Value = resolve.PortRange{First: 30000, Last: 60999}, []resolve.PortRange{{First: 30080, Last: 30080}}
+			}, ask: asked(port("dns", corev1.ProtocolUDP, endpoint, at(resolve.NodePort, netip.IPv4Unspecified(), 30080))),
+			check: Listening, answer: No, level: Warning, words: "gone in a moment",
+		},
+		{
+			name: "listeners not known", set: func(f *Facts) { f.Unlistened = map[graph.Proto]string{graph.TCP: "protocol not supported"} },
+			check: Listening, answer: CannotTell, level: Warning, words: "protocol not supported",
+		},
+		{
+			name: "local ports", set: func(f *Facts) { f.LocalPorts.Value.First = 30080 },
+			check: LocalPort, answer: No, level: Warning, words: "ip_local_reserved_ports=30080,",
+		},
 		{name: "local ports with others reserved", set: func(f *Facts) {
 			f.LocalPorts.Value.First, f.Reserved.Value = 30080, []resolve.PortRange{{First: 8080, Last: 8082}}
 		}, check: LocalPort, answer: No, level: Warning, words: "ip_local_reserved_ports=8080-8082,30080,"},
 		{name: "local ports reserved", set: func(f *Facts) {
 			f.LocalPorts.Value.First, f.Reserved.Value = 30000, []resolve.PortRange{{First: 30000, Last: 32767}}
 		}, check: LocalPort, answer: Yes, level: OK},
-		{name: "local ports without manifests", set: func(f *Facts) { f.LocalPorts.Value.First = 32000 },
-			ask: &Ask{NodePortRange: resolve.DefaultNodePortRange}, check: LocalPort, answer: No, level: Warning, words: "32000-32767"},
+		{
+			name: "local ports without manifests", set: func(f *Facts) { f.LocalPorts.Value.First = 32000 },
+			ask: &Ask{NodePortRange: resolve.DefaultNodePortRange}, check: LocalPort, answer: No, level: Warning, words: "32000-32767",
+		},
 		{name: "bound", set: func(f *Facts) { f.Addrs.Value[clusterIP] = "dummy0" }, check: BoundAddress, answer: No, level: Warning},
-		{name: "others not known", set: func(f *Facts) { f.Others = Know((*foreign.Ruleset)(nil), unknown) },
-			check: OtherOwner, answer: CannotTell, level: Warning},
-		{name: "legacy", set: func(f *Facts) { f.Legacy.Value = []string{"ip nat"} },
-			check: OtherOwner, answer: CannotTell, level: Warning, words: "iptables-legacy-save"},
+		{
+			name: "others not known", set: func(f *Facts) { f.Others = Know((*foreign.Ruleset)(nil), unknown) },
+			check: OtherOwner, answer: CannotTell, level: Warning,
+		},
+		{
+			name: "legacy", set: func(f *Facts) { f.Legacy.Value = []string{"ip nat"} },
+			check: OtherOwner, answer: CannotTell, level: Warning, words: "iptables-legacy-save",
+		},
 		{name: "unread table", set: func(f *Facts) {
 			f.Others.Value.Tables = []*foreign.Table{{Name: "x", Unread: "too much"}}
 		}, check: OtherOwner, answer: CannotTell, level: Warning, words: "too much"},
