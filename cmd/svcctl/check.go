@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -146,6 +147,11 @@ func (c *cli) warnOfHost(ctx context.Context, out *outcome, in *input) {
 		return
 	}
 	problems := preflight.Problems(preflight.Judge(facts, &ask))
+	if !facts.Online() { // a boot applies before there is a network
+		problems = slices.DeleteFunc(problems, func(f preflight.Finding) bool {
+			return f.Check == preflight.ServiceRoute || f.Check == preflight.EndpointRoute
+		})
+	}
 	for i, f := range problems {
 		if i == shownProblems {
 			c.notef("warning: and %d more: \"svcctl check\" tells", len(problems)-shownProblems)

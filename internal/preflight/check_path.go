@@ -249,7 +249,7 @@ func (j *judge) endpointRoutes() {
 	for _, f := range graph.Families {
 		missing := map[string]names{}
 		examples := map[string][]string{}
-		some, unknown := false, ""
+		some, unknown, left := false, "", false
 		told := map[netip.Addr]bool{}
 		for _, sp := range j.ask.Ports {
 			if familyOf(sp) != f {
@@ -271,6 +271,8 @@ func (j *judge) endpointRoutes() {
 					}
 				case r.Why != "":
 					unknown = r.Why
+				default:
+					left = true
 				}
 			}
 		}
@@ -286,6 +288,8 @@ func (j *judge) endpointRoutes() {
 		case len(missing) > 0:
 		case unknown != "":
 			j.unknown(EndpointRoute, familyNames[f], unknown, "")
+		case some && left:
+			j.yes(EndpointRoute, familyNames[f], "there is a route to every endpoint that was looked up; there are too many for all")
 		case some:
 			j.yes(EndpointRoute, familyNames[f], "there is a route to every endpoint")
 		}

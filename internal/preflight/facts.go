@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/svcctl/svcctl/compiler/foreign"
 	"github.com/svcctl/svcctl/compiler/graph"
@@ -46,6 +47,12 @@ type Facts struct {
 	Reserved    Reading[[]resolve.PortRange]   // ip_local_reserved_ports
 	Others      Reading[*foreign.Ruleset]      // tables of other programs
 	Legacy      Reading[[]string]              // tables of the older iptables, "ip nat"
+}
+
+// Online reports whether the host has a network: an interface besides the loopback is up. Before, as early in a boot, there
+// are no routes, which says nothing.
+func (f *Facts) Online() bool {
+	return slices.ContainsFunc(f.Links.Value, func(l Link) bool { return l.Up && !l.Loopback })
 }
 
 // Answer is the answer to the question of a check: is it as it has to be?

@@ -372,6 +372,17 @@ func TestSample(t *testing.T) {
 	}
 }
 
+func TestOnline(t *testing.T) {
+	f := fit()
+	if !f.Online() {
+		t.Error("a host with an interface that is up is not online")
+	}
+	f.Links.Value = []Link{{Name: "lo", Up: true, Loopback: true}, {Name: "eth0"}}
+	if f.Online() {
+		t.Error("a host of which only the loopback is up is online")
+	}
+}
+
 func TestSpans(t *testing.T) {
 	if got := spans([]int{1, 3, 4, 5, 9}); got != "1,3-5,9" {
 		t.Errorf("got %s", got)
