@@ -381,6 +381,9 @@ func (r *foreignReader) readServices(ctx context.Context, t *foreignTable) error
 			continue
 		}
 		for _, e := range s.elements {
+			if len(e.first) != s.keyLen {
+				continue
+			}
 			key, addr := e.first, f.Unspecified()
 			if withAddr {
 				addr = addrOf(key[:addrLen(f)])

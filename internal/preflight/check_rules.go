@@ -465,7 +465,7 @@ func (j *judge) acceptRemedy(t *foreign.Table, c *foreign.Chain) string {
 	case whose(t) == "iptables" || whose(t) == "docker" || whose(t) == "kube-proxy":
 		return fmt.Sprintf("%s -I %s -m conntrack --ctstate DNAT -j ACCEPT", program, c.Name)
 	case t.Name == "firewalld":
-		return "firewall-cmd --permanent --zone=ZONE --add-forward, or a policy that accepts it (firewalld.policies(5))"
+		return "make a policy of firewalld that accepts it (man 5 firewalld.policies)"
 	default:
 		return fmt.Sprintf("nft insert rule %s %s ct status dnat accept", tableName(t), c.Name)
 	}

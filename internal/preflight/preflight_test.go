@@ -201,6 +201,11 @@ func TestJudge(t *testing.T) {
 			name: "endpoint", set: func(f *Facts) { f.Routes[endpoint] = Know(Route{Why: "no route to host"}, nil) },
 			check: EndpointRoute, answer: No, level: Problem, words: "10.1.1.2 (no route to host)",
 		},
+		{
+			name: "more endpoints than are looked up", set: func(*Facts) {},
+			ask:   asked(web(), port("other", corev1.ProtocolTCP, endpoint.Next(), at(resolve.ClusterIP, clusterIP, 81))),
+			check: EndpointRoute, answer: Yes, level: OK, words: "too many for all",
+		},
 		{name: "listener", set: listen(graph.TCP, "0.0.0.0:30080", false), check: Listening, answer: No, level: Problem, words: "sport = :30080"},
 		{name: "listener of both families", set: listen(graph.TCP, "[::]:30080", true), check: Listening, answer: No, level: Problem},
 		{name: "listener of IPv6", set: listen(graph.TCP, "[::]:30080", false), check: Listening, answer: Yes, level: OK},
