@@ -129,7 +129,8 @@ func (j *judge) owners() {
 		j.translations(f)
 	}
 	if j.ask.Given && len(j.found) == found {
-		j.yes(OtherOwner, "tables", fmt.Sprintf("no rule of other programs gives a service address another destination (%d tables)", len(others.Value.Tables)))
+		j.yes(OtherOwner, "tables", fmt.Sprintf("no rule of other programs gives a service address another destination (%s)",
+			counted(len(others.Value.Tables), "table")))
 	}
 	switch l := j.facts.Legacy; {
 	case l.Why != "":
@@ -251,6 +252,13 @@ func (j *judge) translations(f graph.Family) {
 	}
 }
 
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 func bracketed(a netip.Addr) string {
 	if a.Is6() {
 		return "[" + a.String() + "]"
@@ -263,11 +271,11 @@ func (j *judge) firewalls() {
 		return
 	}
 	found := len(j.found)
-	judged := 0
+	judged := map[*foreign.Chain]bool{}
 	for _, f := range graph.Families {
 		for _, hook := range [...]foreign.Hook{foreign.Prerouting, foreign.Input, foreign.Forward, foreign.Output, foreign.Postrouting} {
 			j.baseChains(f, hook, func(t *foreign.Table, c *foreign.Chain) {
-				judged++
+				judged[c] = true
 				if decides(t, foreign.Drop, foreign.Reject, foreign.NoTrack) {
 					j.firewall(f, t, c)
 				}
@@ -275,7 +283,8 @@ func (j *judge) firewalls() {
 		}
 	}
 	if len(j.found) == found {
-		j.yes(Firewall, "chains", fmt.Sprintf("no filter of other programs drops what goes to a Service (%d base chains)", judged))
+		j.yes(Firewall, "chains", fmt.Sprintf("no filter of other programs drops what goes to a Service (%s)",
+			counted(len(judged), "base chain")))
 	}
 }
 
@@ -350,8 +359,8 @@ func (j *judge) firewall(f graph.Family, t *foreign.Table, c *foreign.Chain) {
 			byState := map[result][]string{}
 			tried := 0
 			for _, in := range ins {
-				if in == p.Out {
-					continue // they would be neighbours, or the other half of a way
+				if in == p.Out && !slices.Contains(j.facts.Routing[f].Value.Defaults, in) {
+					continue // only neighbours of the endpoint, or itself, would come by there
 				}
 				tried++
 				p.In = in

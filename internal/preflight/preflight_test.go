@@ -363,6 +363,19 @@ func TestFilterOfOneInterface(t *testing.T) {
 	}
 }
 
+// A host with one interface forwards out of the one that packets came by.
+func TestFilterOfOneArm(t *testing.T) {
+	f := fit()
+	f.Links.Value = []Link{{Name: "eth0", Up: true}}
+	f.Routes[endpoint] = Know(Route{Reached: true, Link: "eth0"}, nil)
+	f.Others.Value.Tables = []*foreign.Table{{Name: "fw", Chains: []*foreign.Chain{{
+		Name: "forward", Base: &foreign.Base{Type: "filter", Hook: foreign.Forward, Drop: true},
+	}}}}
+	if p := Problems(Judge(f, asked(web()))); len(p) != 1 || p[0].Check != Firewall || !strings.Contains(p[0].Message, "by eth0") {
+		t.Errorf("got %+v", p)
+	}
+}
+
 func TestSample(t *testing.T) {
 	var ports []*resolve.ServicePort
 	for range 1000 {
