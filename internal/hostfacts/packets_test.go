@@ -355,6 +355,8 @@ func TestBoundClusterIP(t *testing.T) {
 	h := start(t)
 	h.run("ip link add kube-ipvs0 type bridge; ip address add 10.96.0.1/32 dev kube-ipvs0")
 	h.apply()
+	h.expect(h.Client, service, "pod-1")
+	h.expect(h.Node, service, "pod-1")
 	f := h.finding(preflight.BoundAddress, preflight.Warning)
 	if !strings.Contains(f.Message, "IPVS") {
 		t.Errorf("got %s", f.Message)
