@@ -24,7 +24,7 @@ const (
 // exitCodes says what each means.
 var exitCodes = []exitMeaning{
 	{exitDone, "done, and nothing differs"},
-	{exitDifferent, "differences found (diff, verify, apply --detailed-exitcode)"},
+	{exitDifferent, "differences found (diff, verify, apply --detailed-exitcode), or a host that cannot do it (check)"},
 	{exitInput, "bad input or usage, also a name that get or describe does not find"},
 	{exitSystem, "the kernel or the system refused"},
 	{exitConflict, "conflict: another writer, or a table that svcctl did not write"},
