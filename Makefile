@@ -16,6 +16,15 @@ INDEXDB_VERSION := v0.0.0-20261105234957-e22db6528018
 INDEXDB := $(TOOLS)/indexdb-$(INDEXDB_VERSION)
 # They allow that a program under Apache-2.0 is linked with what they cover. With MPL-2.0 its own sources must be offered.
 LICENCES := Apache-2.0,MIT,BSD-2-Clause,BSD-3-Clause,ISC,MPL-2.0
+# What makes the packages, and lists what is in the program. The last nfpm without a packager for MSIX, and its modules.
+NFPM_VERSION := v2.45.0
+NFPM := $(TOOLS)/nfpm-$(NFPM_VERSION)
+CYCLONEDX_VERSION := v1.10.0
+CYCLONEDX := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
+# Of packages: the tag, or what sorts before every tag.
+VERSION ?= $(shell git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-/~/g' | grep . || \
+	TZ=UTC git log -1 --abbrev=12 --date=format-local:%Y%m%d%H%M --format=0.0.0~%cd.%h 2>/dev/null)
+ARCHS ?= amd64 arm64
 # CoreDNS, which loads the zones that svcctl writes, is built from a module of its own.
 COREDNS := $(TOOLS)/coredns
 FUZZTIME ?= 30s
@@ -36,7 +45,7 @@ demo: build ## Show services carrying traffic, in private network namespaces
 	@$(GO) run ./internal/demo
 
 .PHONY: deps
-deps: $(COREDNS) ## Get what the tests compare with: Debian packages (as root; otherwise say what is missing), CoreDNS
+deps: $(COREDNS) $(NFPM) $(CYCLONEDX) ## Get what the tests compare with and build with: Debian packages (as root; otherwise say what is missing), tools
 	@./.ci/deps
 	@./.ci/neighbours
 
@@ -58,9 +67,23 @@ golden: ## Write golden/want anew; read the difference line by line before commi
 	git --no-pager diff --stat -- golden/want
 
 .PHONY: manual
-manual: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+manual packages: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 manual: ## Write docs/cli.md, and into bin/manual the manual pages and the completions
-	SVCCTL_MANUAL=$(CURDIR)/$(BIN)/manual $(GO) test -count=1 ./cmd/svcctl -run '^TestManual$$'
+	SVCCTL_MANUAL=$(abspath $(BIN))/manual $(GO) test -count=1 ./cmd/svcctl -run '^TestManual$$'
+
+.PHONY: packages
+packages: manual $(NFPM) $(CYCLONEDX) ## Build deb and rpm packages, with SBOM and checksums, into bin/packages
+	GO=$(GO) NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX) MANUAL=$(BIN)/manual deploy/packages/build $(BIN)/packages '$(VERSION)' $(ARCHS)
+
+$(NFPM):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	mv $(TOOLS)/nfpm $@
+
+$(CYCLONEDX):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+	mv $(TOOLS)/cyclonedx-gomod $@
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run the linters
