@@ -9,9 +9,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// What a package is built with (deploy/packages/build), and the linker sets. Go records less in a work tree of Git, and in a
+// clone without tags something else than in one with them; packages are to be the same bytes wherever they are built.
+var (
+	packageVersion  string
+	packageRevision string
+	packageModified string // "true", or nothing
+)
+
 // versionInfo is what the build recorded. There is no time in it: the same source gives the same bytes.
 type versionInfo struct {
-	Version   string `json:"version"`            // of the module, "(devel)" for a build from a work tree
+	Version   string `json:"version"`            // of the package, or of the module; "(devel)" for a build from a work tree
 	Revision  string `json:"revision,omitempty"` // of the work tree
 	Modified  bool   `json:"modified"`           // the work tree had changes that are not in the revision
 	GoVersion string `json:"goVersion"`
@@ -40,6 +48,10 @@ func newVersionCommand(c *cli) *cobra.Command {
 func readVersion() versionInfo {
 	v := versionInfo{
 		Version: "(devel)", GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+	if packageVersion != "" {
+		v.Version, v.Revision, v.Modified = packageVersion, packageRevision, packageModified == "true"
+		return v
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
