@@ -21,7 +21,7 @@ func (h *host) disk(kib int) {
 	err := errors.Join(
 		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), // nothing is seen outside
 		os.MkdirAll(dir, 0o700),
-		unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)),
+		unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk,mode=700", kib)),
 	)
 	if err != nil {
 		h.t.Fatal(err)
@@ -36,7 +36,7 @@ func (h *host) disk(kib int) {
 // resize gives the disk another size, or has it be read only.
 func (h *host) resize(kib int, flags uintptr) {
 	h.t.Helper()
-	err := unix.Mount("tmpfs", filepath.Join(h.dir, "state"), "tmpfs", unix.MS_REMOUNT|flags, fmt.Sprintf("size=%dk", kib))
+	err := unix.Mount("tmpfs", filepath.Join(h.dir, "state"), "tmpfs", unix.MS_REMOUNT|flags, fmt.Sprintf("size=%dk,mode=700", kib))
 	if err != nil {
 		h.t.Fatal(err)
 	}
