@@ -19,9 +19,8 @@ func TestReproducible(t *testing.T) {
 	// What is not committed yet, too.
 	overlay := exec.CommandContext(t.Context(), "bash", "-c", `
 		cd "$1" && umask 077
-		git ls-files -z --deleted | (cd "$2" && xargs -0r rm -f --)
-		git ls-files -z --modified --others --exclude-standard | while IFS= read -rd '' f; do
-			[[ ! -e $f ]] || { mkdir -p "$2/$(dirname "$f")" && cp -- "$f" "$2/$f"; }
+		{ git diff -z --name-only --no-renames HEAD; git ls-files -z --others --exclude-standard; } | while IFS= read -rd '' f; do
+			if [[ -e $f ]]; then mkdir -p "$2/$(dirname "$f")" && cp -- "$f" "$2/$f"; else rm -f -- "$2/$f"; fi
 		done
 		find "$2" -path "$2/.git" -prune -o -type f -exec chmod go-rwx {} +`, "overlay", repository, tree)
 	if out, err := overlay.CombinedOutput(); err != nil {
