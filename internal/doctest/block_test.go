@@ -28,8 +28,10 @@ type step struct {
 }
 
 var (
-	fence  = regexp.MustCompile("^```(\\w*)$")
-	notRun = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
+	fence = regexp.MustCompile("^```(\\w*)$")
+	// otherFence is how Markdown has blocks begin besides: indented, with tildes, longer, with more than a word behind it.
+	otherFence = regexp.MustCompile("^[\\s>]*(```|~~~)")
+	notRun     = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
 )
 
 // shellLanguages are those whose blocks somebody could paste into a shell.
@@ -54,6 +56,8 @@ func readBlocks(document string) ([]block, error) {
 			open.text += line + "\n"
 		case m != nil:
 			open = &block{line: i + 1, language: m[1], notRun: reason}
+		case otherFence.MatchString(line):
+			return nil, fmt.Errorf("line %d: a fence that is not three backticks at the margin and one word: its block would not be looked at", i+1)
 		}
 		reason = ""
 		if m := notRun.FindStringSubmatch(line); open == nil && m != nil {
@@ -145,6 +149,9 @@ func TestTerminalsRefusesWhatWouldNotBeRun(t *testing.T) {
 		"```console\n$ ls\n":                      "line 1: a block that does not end",
 		"```console\n$ ls\n…\n```\n":              `line 2: what is said to be printed is nothing but "…"`,
 		"<!-- not run: -->\n```bash\nls\n```\n":   "line 2: a block of bash, which is neither run nor says why not",
+		"- item\n\n  ```sh\n  ls\n  ```\n":        "line 3: a fence that is not three backticks at the margin and one word: its block would not be looked at",
+		"~~~sh\nls\n~~~\n":                        "line 1: a fence that is not three backticks at the margin and one word: its block would not be looked at",
+		"```sh title\nls\n```\n":                  "line 1: a fence that is not three backticks at the margin and one word: its block would not be looked at",
 		"<!-- not run: x -->\n\n```sh\nls\n```\n": "line 3: a block of sh, which is neither run nor says why not",
 	} {
 		if _, err := terminals(document); err == nil || err.Error() != want {

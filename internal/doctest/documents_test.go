@@ -91,7 +91,8 @@ func shellQuote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-var testName = regexp.MustCompile(`\b([a-z]+\.Test[A-Za-z]+)`)
+// testName is a test in a reason, with its script where it is one of cmd/svcctl/testdata/script.
+var testName = regexp.MustCompile(`\b([a-z]+\.Test[A-Za-z]+)(?:/([a-z0-9-]+))?`)
 
 // TestReasonsNameTestsThatExist: where a block that is not run names the test that does the same, there is one.
 func TestReasonsNameTestsThatExist(t *testing.T) {
@@ -109,6 +110,13 @@ func TestReasonsNameTestsThatExist(t *testing.T) {
 				pkg, test, _ := strings.Cut(m[1], ".")
 				if !testExists(t, pkg, test) {
 					t.Errorf("%s:%d: there is no test %s", path, b.line, m[1])
+				}
+				if m[2] == "" {
+					continue
+				}
+				script := filepath.Join(root, "cmd/svcctl/testdata/script", m[2]+".txtar")
+				if _, err := os.Stat(script); m[1] != "svcctl.TestScripts" || err != nil {
+					t.Errorf("%s:%d: there is no script for %s", path, b.line, m[0])
 				}
 			}
 		}
