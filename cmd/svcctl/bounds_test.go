@@ -29,6 +29,9 @@ func (yes) Read(p []byte) (int, error) { return copy(p, strings.Repeat("y\n", (l
 
 // Whatever the input is, the command ends with exit code 2 and a word about what is too much, and takes little memory.
 func TestHostileInputIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures memory, of which the race detector takes several times as much: not in short mode")
+	}
 	repeated := func(before, each string, n int) func(io.Writer) error {
 		return func(w io.Writer) error {
 			_, err := io.WriteString(w, before)
@@ -129,6 +132,9 @@ func checkBounded(t *testing.T, stdin io.Reader, want string, args ...string) {
 
 // What is in a directory and no file is named, and never waited for.
 func TestHostileDirectories(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures memory, of which the race detector takes several times as much: not in short mode")
+	}
 	for name, c := range map[string]struct {
 		prepare func(dir string) error
 		want    string
