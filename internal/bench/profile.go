@@ -22,6 +22,7 @@ const profileSource = `package main
 import (
 	"os"
 	"runtime/pprof"
+	"time"
 )
 
 func init() {
@@ -36,7 +37,7 @@ func init() {
 	if err != nil {
 		panic(err)
 	}
-	code := run()
+	code := run(time.Now)
 	pprof.StopCPUProfile()
 	if err := f.Close(); err != nil {
 		panic(err)
