@@ -21,6 +21,7 @@ type progressLab struct {
 	c      *cli
 	mu     sync.Mutex
 	time   time.Time
+	asked  int // how often it was asked for
 	ticks  chan time.Time
 	screen lockedBuffer
 }
@@ -52,6 +53,7 @@ func newProgressLab(t *testing.T, columns int) *progressLab {
 		now: func() time.Time {
 			lab.mu.Lock()
 			defer lab.mu.Unlock()
+			lab.asked++
 			return lab.time
 		},
 		ticker: func(time.Duration) (<-chan time.Time, func()) { return lab.ticks, func() {} },
@@ -63,11 +65,22 @@ func newProgressLab(t *testing.T, columns int) *progressLab {
 
 // pass lets time pass, and waits until the progress has noticed.
 func (lab *progressLab) pass(d time.Duration) {
+	asked := func() int {
+		lab.mu.Lock()
+		defer lab.mu.Unlock()
+		return lab.asked
+	}
 	lab.mu.Lock()
 	lab.time = lab.time.Add(d)
 	lab.mu.Unlock()
+	before := asked()
 	lab.ticks <- lab.time
-	lab.ticks <- lab.time // that it takes this one means that it is done with the one before
+	for asked() == before { // who looks asks for the time first, and is done when it gives its lock back
+		time.Sleep(10 * time.Microsecond)
+	}
+	p := lab.c.env.progress
+	p.mu.Lock()
+	defer p.mu.Unlock()
 }
 
 func (lab *progressLab) wantScreen(want string) {
