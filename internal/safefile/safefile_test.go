@@ -3,15 +3,18 @@ package safefile
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func must(t *testing.T, errs ...error) {
@@ -216,14 +219,20 @@ func TestSwappedWhileInUse(t *testing.T) {
 			_ = os.Symlink(elsewhere, path)
 			_ = os.Remove(path)
 			_ = os.Rename(path+".kept", path)
+			runtime.Gosched() // all is in place for a moment, also where there are no more processors than swappers
 		}
 	}
-	wg.Go(func() { swap(filepath.Join(state, "own")) })
+	// By its descriptor, or this one would move about in what the other one puts in place of the directory above.
+	above, err := os.Open(state)
+	must(t, err)
+	defer above.Close()
+	wg.Go(func() { swap(fmt.Sprintf("/proc/self/fd/%d/own", above.Fd())) })
 	if os.Geteuid() == 0 {
 		wg.Go(func() { swap(state) })
 	}
 	written := 0
-	for range 3000 {
+	deadline := time.Now().Add(time.Minute) // only a failure takes as long
+	for tries := 0; tries < 3000 || written < 10 && time.Now().Before(deadline); tries++ {
 		d, err := OpenDir(state)
 		if err != nil {
 			continue
