@@ -370,9 +370,14 @@ func TestBusyWriter(t *testing.T) {
 	stop()
 	n := <-commits
 	t.Logf("%d of %d converged beside %.0f commits a second", converged, rounds, float64(n)/time.Since(started).Seconds())
-	if n == 0 || converged == 0 {
+	// The few of short mode are those of the race detector, with which svcctl may be too slow for every gap.
+	if n == 0 || converged == 0 && !testing.Short() {
 		t.Errorf("%d foreign commits, %d of %d converged", n, converged, rounds)
 	}
+	if code, out := h.run("apply", "-f", "0.yaml"); code != exitDone {
+		t.Errorf("when it is quiet again: exit code %d: %s", code, out)
+	}
+	h.mustBe("0.yaml")
 }
 
 // Somebody who meddles with our own tables, and flushes everything now and then: no apply fails but by conflict, and once
